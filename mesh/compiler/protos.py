@@ -72,7 +72,7 @@ def compile_protos(root: Path) -> Compiled:
         descriptors = (out / DESCRIPTORS).read_bytes()
         # The gRPC plugins write a file for every input, also where there is no service in it.
         if with_services := _with_services(descriptors, contracts):
-            plugin = f"--plugin=protoc-gen-mypy_grpc={_executable('protoc-gen-mypy_grpc')}"
+            plugin = f"--plugin=protoc-gen-mypy_grpc={executable('protoc-gen-mypy_grpc')}"
             _protoc(*sources, plugin, f"--grpc_python_out={out}", f"--mypy_grpc_out={out}", *with_services)
         _mark_packages(out)
         files = {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
@@ -100,8 +100,14 @@ def _include_directories() -> tuple[Path, ...]:
     return googleapis, well_known
 
 
-def _executable(name: str) -> Path:
+def executable(name: str) -> Path:
     """Find a console script of the environment that runs, which need not be on PATH.
+
+    Args:
+        name: of the script.
+
+    Returns:
+        Its path.
 
     Raises:
         CompileError: the environment lacks it.

@@ -1,0 +1,1 @@
+"""Generated from protos/zoco/analytics by `make gen`. Do not edit."""

@@ -1,0 +1,1 @@
+"""Generated from protos/zoco/analytics/v1 by `make gen`. Do not edit."""

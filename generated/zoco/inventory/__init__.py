@@ -1,0 +1,1 @@
+"""Generated from protos/zoco/inventory by `make gen`. Do not edit."""

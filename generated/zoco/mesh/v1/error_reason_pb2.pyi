@@ -1,0 +1,90 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ERROR_REASON_UNSPECIFIED: _ClassVar[ErrorReason]
+    INVALID_FIELD: _ClassVar[ErrorReason]
+    MALFORMED_REQUEST: _ClassVar[ErrorReason]
+    INVALID_PAGE_TOKEN: _ClassVar[ErrorReason]
+    IDEMPOTENCY_KEY_REUSED: _ClassVar[ErrorReason]
+    CURRENCY_MISMATCH: _ClassVar[ErrorReason]
+    TOKEN_MISSING: _ClassVar[ErrorReason]
+    TOKEN_INVALID: _ClassVar[ErrorReason]
+    TOKEN_EXPIRED: _ClassVar[ErrorReason]
+    CREDENTIALS_INVALID: _ClassVar[ErrorReason]
+    REFRESH_TOKEN_INVALID: _ClassVar[ErrorReason]
+    WORKLOAD_UNKNOWN: _ClassVar[ErrorReason]
+    ROLE_REQUIRED: _ClassVar[ErrorReason]
+    CALLER_NOT_ALLOWED: _ClassVar[ErrorReason]
+    NOT_YOURS: _ClassVar[ErrorReason]
+    ACCOUNT_DISABLED: _ClassVar[ErrorReason]
+    NOT_EXPOSED: _ClassVar[ErrorReason]
+    RESOURCE_NOT_FOUND: _ClassVar[ErrorReason]
+    EMAIL_TAKEN: _ClassVar[ErrorReason]
+    NAME_TAKEN: _ClassVar[ErrorReason]
+    INSUFFICIENT_STOCK: _ClassVar[ErrorReason]
+    PAYMENT_DECLINED: _ClassVar[ErrorReason]
+    STATE_CONFLICT: _ClassVar[ErrorReason]
+    REFUND_EXCEEDS_CAPTURED: _ClassVar[ErrorReason]
+    PRODUCT_NOT_SOLD: _ClassVar[ErrorReason]
+    RESERVATION_RELEASED: _ClassVar[ErrorReason]
+    STOCK_BELOW_ZERO: _ClassVar[ErrorReason]
+    LAST_ADMIN: _ClassVar[ErrorReason]
+    ETAG_STALE: _ClassVar[ErrorReason]
+    IDEMPOTENT_CALL_RUNNING: _ClassVar[ErrorReason]
+    CONCURRENT_CHANGE: _ClassVar[ErrorReason]
+    LOGIN_SLOWED: _ClassVar[ErrorReason]
+    RATE_LIMITED: _ClassVar[ErrorReason]
+    OVERLOADED: _ClassVar[ErrorReason]
+    SLOW_READER: _ClassVar[ErrorReason]
+    DEADLINE_OVER: _ClassVar[ErrorReason]
+    DEADLINE_TOO_SHORT: _ClassVar[ErrorReason]
+    DEPENDENCY_UNAVAILABLE: _ClassVar[ErrorReason]
+    DRAINING: _ClassVar[ErrorReason]
+    METHOD_UNKNOWN: _ClassVar[ErrorReason]
+    INTERNAL_ERROR: _ClassVar[ErrorReason]
+ERROR_REASON_UNSPECIFIED: ErrorReason
+INVALID_FIELD: ErrorReason
+MALFORMED_REQUEST: ErrorReason
+INVALID_PAGE_TOKEN: ErrorReason
+IDEMPOTENCY_KEY_REUSED: ErrorReason
+CURRENCY_MISMATCH: ErrorReason
+TOKEN_MISSING: ErrorReason
+TOKEN_INVALID: ErrorReason
+TOKEN_EXPIRED: ErrorReason
+CREDENTIALS_INVALID: ErrorReason
+REFRESH_TOKEN_INVALID: ErrorReason
+WORKLOAD_UNKNOWN: ErrorReason
+ROLE_REQUIRED: ErrorReason
+CALLER_NOT_ALLOWED: ErrorReason
+NOT_YOURS: ErrorReason
+ACCOUNT_DISABLED: ErrorReason
+NOT_EXPOSED: ErrorReason
+RESOURCE_NOT_FOUND: ErrorReason
+EMAIL_TAKEN: ErrorReason
+NAME_TAKEN: ErrorReason
+INSUFFICIENT_STOCK: ErrorReason
+PAYMENT_DECLINED: ErrorReason
+STATE_CONFLICT: ErrorReason
+REFUND_EXCEEDS_CAPTURED: ErrorReason
+PRODUCT_NOT_SOLD: ErrorReason
+RESERVATION_RELEASED: ErrorReason
+STOCK_BELOW_ZERO: ErrorReason
+LAST_ADMIN: ErrorReason
+ETAG_STALE: ErrorReason
+IDEMPOTENT_CALL_RUNNING: ErrorReason
+CONCURRENT_CHANGE: ErrorReason
+LOGIN_SLOWED: ErrorReason
+RATE_LIMITED: ErrorReason
+OVERLOADED: ErrorReason
+SLOW_READER: ErrorReason
+DEADLINE_OVER: ErrorReason
+DEADLINE_TOO_SHORT: ErrorReason
+DEPENDENCY_UNAVAILABLE: ErrorReason
+DRAINING: ErrorReason
+METHOD_UNKNOWN: ErrorReason
+INTERNAL_ERROR: ErrorReason

@@ -1,0 +1,1 @@
+"""Generated from protos/zoco/order by `make gen`. Do not edit."""

@@ -1,0 +1,1 @@
+"""Generated from protos/zoco/payment by `make gen`. Do not edit."""

@@ -1,0 +1,1 @@
+"""Generated from protos/zoco/product by `make gen`. Do not edit."""
