@@ -1,7 +1,7 @@
 """`python3 requirements/install.py runtime|dev`: make `.venv` and fill it from the lock, with hashes.
 
-It runs before there is an environment, on whatever python3 there is: so it takes nothing but the standard library, and its syntax is
-understood by Python 3.6, which then gets a sentence instead of a traceback.
+It runs before there is an environment, on whatever python3 there is: so it takes nothing but the standard library, and
+its syntax is understood by Python 3.6, which then gets a sentence instead of a traceback.
 """
 
 import fcntl
@@ -21,17 +21,29 @@ PYTHON = VENV / "bin" / "python"
 LOG = VENV / "install.log"
 
 UNREACHABLE = (
-    "name resolution|Name or service not known|nodename nor servname|NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError"
-    "|Connection (refused|reset|broken|aborted)|Network is unreachable|Max retries exceeded"
+    "name resolution|Name or service not known|nodename nor servname|NewConnectionError|ConnectTimeout|ReadTimeout"
+    "|ProxyError|SSLError|Connection (refused|reset|broken|aborted)|Network is unreachable|Max retries exceeded"
 )
 # What the system or pip says -> what a person can do about it; the first that is found counts.
 SENTENCES = (
     ("No space left on device|Disk quota exceeded", "The disk is full: the environment needs about 1 GB."),
-    ("DO NOT MATCH THE HASHES", "A package is not the one that the lock names, so nothing was installed; see .venv/install.log."),
-    (UNREACHABLE, "pip cannot reach its package index: look at the network or set PIP_INDEX_URL; its words are in .venv/install.log."),
-    ("No matching distribution found", "A package has no build for this platform or Python; its name is in .venv/install.log."),
+    (
+        "DO NOT MATCH THE HASHES",
+        "A package is not the one that the lock names, so nothing was installed; see .venv/install.log.",
+    ),
+    (
+        UNREACHABLE,
+        "pip cannot reach its package index: see .venv/install.log, the network and PIP_INDEX_URL.",
+    ),
+    (
+        "No matching distribution found",
+        "A package has no build for this platform or Python; its name is in .venv/install.log.",
+    ),
     ("Permission denied|Read-only file system", "This user may not write into .venv: change its owner or remove it."),
-    ("ensurepip|No module named venv", "Python comes without venv here: install it (Debian, Ubuntu: apt install python3-venv)."),
+    (
+        "ensurepip|No module named venv",
+        "Python comes without venv here: install it (Debian, Ubuntu: apt install python3-venv).",
+    ),
 )
 
 
@@ -49,7 +61,10 @@ def main(lock: str) -> int:
         The exit code; 1 comes with one sentence on standard error.
     """
     if sys.version_info < OLDEST:
-        print(f"Zoco needs Python {OLDEST[0]}.{OLDEST[1]} or newer; {sys.executable} is {sys.version.split()[0]}.", file=sys.stderr)
+        print(
+            f"Zoco needs Python {OLDEST[0]}.{OLDEST[1]} or newer; {sys.executable} is {sys.version.split()[0]}.",
+            file=sys.stderr,
+        )
         return 1
     directory = os.open(str(ROOT), os.O_RDONLY)
     try:
@@ -92,7 +107,10 @@ def _create() -> None:
         return
     print(f"Making .venv with Python {sys.version.split()[0]}", flush=True)
     done = subprocess.run(
-        [sys.executable, "-m", "venv", "--clear", str(VENV)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        [sys.executable, "-m", "venv", "--clear", str(VENV)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
     )
     if done.returncode != 0:
         raise InstallError(_sentence(done.stdout.decode(errors="replace")))
@@ -103,20 +121,23 @@ def _install(lock: str) -> None:
     """Install exactly what the lock names, from wheels: nobody needs a compiler."""
     requirements = ROOT / "requirements" / f"{lock}.txt"
     total = len(re.findall(r"^\S+==", requirements.read_text(), re.MULTILINE))
-    print(f"Installing the {total} packages of requirements/{lock}.txt (the first time, some hundred MB come over the network)", flush=True)
+    print(f"Installing {total} packages from requirements/{lock}.txt (some hundred MB the first time)", flush=True)
     started = time.monotonic()
-    command = [str(PYTHON), "-m", "pip", "install", "--require-hashes", "--only-binary=:all:", "--no-deps", "--no-input"]
-    command += ["--disable-pip-version-check", "--progress-bar=off", "--requirement", str(requirements)]
+    command = [str(PYTHON), "-m", "pip", "install", "--require-hashes", "--only-binary=:all:", "--no-deps"]
+    command += ["--no-input", "--disable-pip-version-check", "--progress-bar=off", "--requirement", str(requirements)]
+    live = sys.stdout.isatty()
     with LOG.open("w") as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as pip:
         seen = 0
         for raw in pip.stdout or ():
             line = raw.decode(errors="replace")
             log.write(line)
-            if line.startswith(("Collecting ", "Requirement already satisfied")) and sys.stdout.isatty():
-                seen += 1
-                name = re.split(r"[=<>! ;]", line.replace("Requirement already satisfied: ", "").replace("Collecting ", ""))[0]
-                print(f"\r  {seen:3} of {total}  {name:40.40}", end="", flush=True)
-    if sys.stdout.isatty():
+            package = re.match(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)", line)
+            if live and (package or line.startswith("Installing")):
+                seen += package is not None
+                print(
+                    f"\r  {seen:3} of {total}  {package.group(1) if package else 'unpacking':40.40}", end="", flush=True
+                )
+    if live:
         print("\r" + " " * 60 + "\r", end="")
     if pip.returncode != 0:
         raise InstallError(_sentence(LOG.read_text()))
@@ -126,14 +147,15 @@ def _install(lock: str) -> None:
 
 
 def _link() -> None:
-    """Put the checkout onto the environment's path, and the console scripts of pyproject.toml into its bin directory."""
+    """Put the checkout onto the environment's path, and the console scripts of pyproject.toml into its `bin`."""
     site = next((VENV / "lib").glob("python3*")) / "site-packages"
     _write(site / "zoco.pth", f"{ROOT}\n{ROOT / 'generated'}\n", 0o644)
     scripts = re.search(r"^\[project\.scripts\]\n((?:.+\n)*)", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     for name, module, function in re.findall(r'(\S+) = "(\S+):(\S+)"', scripts.group(1) if scripts else ""):
         # By the shell, because a #! line takes neither a blank nor a long path.
-        code = f"import sys; sys.argv[0] = \"{name}\"; from {module} import {function}; sys.exit({function}())"
-        _write(VENV / "bin" / name, f"#!/bin/sh\nexec {shlex.quote(str(PYTHON))} -P -c {shlex.quote(code)} \"$@\"\n", 0o755)
+        code = f'import sys; sys.argv[0] = "{name}"; from {module} import {function}; sys.exit({function}())'
+        run = f'exec {shlex.quote(str(PYTHON))} -P -c {shlex.quote(code)} "$@"'
+        _write(VENV / "bin" / name, f"#!/bin/sh\n{run}\n", 0o755)
 
 
 def _write(path: Path, content: str, mode: int) -> None:

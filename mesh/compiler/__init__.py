@@ -1,8 +1,8 @@
 """Contracts in, everything derived out: `python -m mesh.compiler` writes `generated/`.
 
-An emitter is a function `emit(descriptors) -> {path under generated/: content}`. It is pure: the same descriptors give the same
-bytes, so that a regeneration can be compared with the commit. Emitters are named in pyproject.toml under `[tool.zoco.compiler]`,
-not imported here, because the gateway brings some of them and the mesh knows no gateway.
+An emitter is a function `emit(descriptors) -> {path under generated/: content}`. It is pure: the same descriptors give
+the same bytes, so that a regeneration can be compared with the commit. Emitters are named in pyproject.toml under
+`[tool.zoco.compiler]`, not imported here, because the gateway brings some of them and the mesh knows no gateway.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ Emitter: TypeAlias = Callable[[FileDescriptorSet], Files]
 
 
 class CompileError(Exception):
-    """A contract or an emitter is wrong. The text is one sentence (or one a line) for the person who runs `make gen`."""
+    """A contract or an emitter is wrong; the text is for the person who runs `make gen`, one finding a line."""
 
 
 __all__ = ["CompileError", "Emitter", "Files"]

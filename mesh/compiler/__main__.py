@@ -33,7 +33,8 @@ def generate(root: Path) -> Files:
         # Emitters must read options with the code of these very contracts, not with what was generated before.
         sys.path.insert(0, fresh)
         try:
-            # First import, then parse: a custom option that is parsed before its module is imported stays an unknown field.
+            # First import, then parse: a custom option that is parsed before its module is imported stays an unknown
+            # field.
             emitters = [(name, _load(name)) for name in _emitters(root)]
             for name, emit in emitters:
                 emitted = emit(FileDescriptorSet.FromString(compiled.descriptors))

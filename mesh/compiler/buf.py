@@ -75,15 +75,18 @@ def breaking(root: Path) -> Baseline | None:
         if reasons := _meant(root, baseline):
             print(f"{error}\nmeant: {'; '.join(reasons)}", file=sys.stderr)
             return baseline
-        raise CompileError(f"{error}\nThis breaks clients of {baseline.revision[:12]}; see {TRAILER} in CONTRIBUTING.md.") from error
+        raise CompileError(
+            f"{error}\nThis breaks clients of {baseline.revision[:12]}; see {TRAILER} in CONTRIBUTING.md."
+        ) from error
     return baseline
 
 
 def _baseline(root: Path, image: bytes) -> Baseline | None:
     """Find the contract to compare with: the newest that differs from the present one and that somebody may rely on.
 
-    That is the last release. As long as there is none, it is what main has (for a branch: had where the branch left it), and on main
-    itself the state before the last change: so a change is examined before its commit and in it, and on a fresh clone of it too.
+    That is the last release. As long as there is none, it is what main has (for a branch: had where the branch left
+    it), and on main itself the state before the last change: so a change is examined before its commit and in it, and
+    on a fresh clone of it too.
     """
     revisions = _git(root, "tag", "--merged=HEAD", "--sort=-creatordate", "--list", "v*")
     if not revisions:

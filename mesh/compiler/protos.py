@@ -1,4 +1,4 @@
-"""Protobuf files to a descriptor set and Python, offline: every import and every plugin comes out of an installed package."""
+"""Protobuf files to a descriptor set and Python, offline: every import and plugin comes out of a package."""
 
 import subprocess
 import sys
@@ -18,7 +18,8 @@ DESCRIPTORS: Final = "descriptors.binpb"
 
 VALIDATE: Final = "buf/validate/validate.proto"
 
-# No contract imports them; they travel inside `google.protobuf.Any`, and whoever turns an error into JSON needs their descriptors.
+# No contract imports them; they travel inside `google.protobuf.Any`, and whoever turns an error into JSON needs their
+# descriptors.
 CARRIED_IN_ANY: Final = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 
 
@@ -27,8 +28,8 @@ class Compiled:
     """What protoc made of the contracts.
 
     Attributes:
-        descriptors: a serialized FileDescriptorSet: contracts, all they import, and the error details; with comments. It stays
-            serialized because the options in it can be read only by code that has the generated modules imported.
+        descriptors: a serialized FileDescriptorSet: contracts, all they import, and the error details; with comments.
+            It stays serialized because only code that has imported the generated modules can read the options in it.
         files: the descriptor set and the Python code, as they go under `generated/`.
     """
 
@@ -43,8 +44,8 @@ def compile_protos(root: Path) -> Compiled:
         root: the directory import paths are relative to.
 
     Returns:
-        The descriptor set and the Python modules (`_pb2.py`, `_pb2_grpc.py`) with their stubs and package markers. `google.*` is
-        not among them: it comes from site-packages.
+        The descriptor set and the Python modules (`_pb2.py`, `_pb2_grpc.py`) with their stubs and package markers.
+        `google.*` is not among them: it comes from site-packages.
 
     Raises:
         CompileError: protoc refused a file; the text is protoc's own, which names file and line.
@@ -58,7 +59,10 @@ def compile_protos(root: Path) -> Compiled:
         out.mkdir()
         packaged = scratch / "packaged.binpb"
         packaged.write_bytes(_packaged_descriptors().SerializeToString(deterministic=True))
-        sources = [f"--descriptor_set_in={packaged}", *(f"--proto_path={path}" for path in (root, *_include_directories()))]
+        sources = [
+            f"--descriptor_set_in={packaged}",
+            *(f"--proto_path={path}" for path in (root, *_include_directories())),
+        ]
         _protoc(
             *sources,
             "--include_imports",
@@ -75,15 +79,17 @@ def compile_protos(root: Path) -> Compiled:
             plugin = f"--plugin=protoc-gen-mypy_grpc={executable('protoc-gen-mypy_grpc')}"
             _protoc(*sources, plugin, f"--grpc_python_out={out}", f"--mypy_grpc_out={out}", *with_services)
         _mark_packages(out)
-        files = {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+        files = {
+            path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()
+        }
     return Compiled(descriptors=descriptors, files=files)
 
 
 def _packaged_descriptors() -> FileDescriptorSet:
     """Give buf/validate/validate.proto and its imports, in dependency order.
 
-    protovalidate ships no .proto file, only the compiled descriptor it works with; so exactly the version that validates at run time is
-    the one that contracts are compiled against.
+    protovalidate ships no .proto file, only the compiled descriptor it works with; so exactly the version that
+    validates at run time is the one that contracts are compiled against.
     """
     packaged = FileDescriptorSet()
     for module in (descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2):
@@ -94,7 +100,10 @@ def _packaged_descriptors() -> FileDescriptorSet:
 
 
 def _include_directories() -> tuple[Path, ...]:
-    """Give the directories with google/{api,rpc,type}/*.proto (googleapis-common-protos) and google/protobuf/*.proto (grpcio-tools)."""
+    """Give the directories with google/{api,rpc,type}/*.proto and google/protobuf/*.proto.
+
+    The first come with googleapis-common-protos, the second with grpcio-tools.
+    """
     googleapis = Path(str(resources.files("google.rpc") / "error_details.proto")).parents[2]
     well_known = Path(str(resources.files("grpc_tools") / "_proto"))
     return googleapis, well_known
@@ -114,12 +123,16 @@ def executable(name: str) -> Path:
     """
     path = Path(sys.executable).parent / name
     if not path.exists():
-        raise CompileError(f"{name} is missing in {path.parent.parent.name}: run `make gen`, which installs what it needs.")
+        raise CompileError(
+            f"{name} is missing in {path.parent.parent.name}: run `make gen`, which installs what it needs."
+        )
     return path
 
 
 def _with_services(descriptors: bytes, contracts: list[str]) -> list[str]:
-    return [file.name for file in FileDescriptorSet.FromString(descriptors).file if file.name in contracts and file.service]
+    return [
+        file.name for file in FileDescriptorSet.FromString(descriptors).file if file.name in contracts and file.service
+    ]
 
 
 def _mark_packages(out: Path) -> None:
@@ -130,6 +143,8 @@ def _mark_packages(out: Path) -> None:
 
 def _protoc(*arguments: str) -> None:
     # A process of its own: protoc writes its findings to file descriptor 2 and keeps state between runs in one process.
-    done = subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "grpc_tools.protoc", *arguments], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise CompileError(done.stderr.strip() or f"protoc ended with {done.returncode} and said nothing.")
