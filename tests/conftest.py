@@ -1,0 +1,53 @@
+"""Rules for every test: random data prints its seed, and continuous integration skips nothing."""
+
+import os
+import random
+import secrets
+from collections.abc import Generator
+from typing import Final
+
+import pytest
+
+SEED_VARIABLE: Final = "ZOCO_TEST_SEED"
+SEED: Final = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SEED] = int(os.environ.get(SEED_VARIABLE) or secrets.randbits(32))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"random data: {SEED_VARIABLE}={config.stash[SEED]}"
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> random.Random:
+    """Give random data that depends on the seed and the test's name alone, not on which tests run before it."""
+    return random.Random(f"{request.config.stash[SEED]}:{request.node.nodeid}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _refuse_skip(report, call.excinfo and call.excinfo.value)
+    if report.failed and "rng" in getattr(item, "fixturenames", ()):
+        report.sections.append(("random data", f"{SEED_VARIABLE}={item.config.stash[SEED]} repeats it"))
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.skipped:
+        _refuse_skip(report, report.longrepr)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport, reason: object) -> None:
+    """Turn a skip into a failure where CI=true: everything a test needs has been installed there."""
+    if os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} was skipped, and CI=true allows no skip: {reason}"
