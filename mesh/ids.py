@@ -1,0 +1,19 @@
+"""Identifiers that sort by the time they were made."""
+
+import os
+import time
+import uuid
+
+_NANOSECONDS_A_MILLISECOND = 1_000_000
+
+
+def uuid7() -> str:
+    """A new UUID version 7 in its canonical text form.
+
+    48 bits of Unix milliseconds, then 12 bits of the fraction of that millisecond (RFC 9562, section 6.2, method 3): ids that
+    one process makes sort in the order they were made, to about 250 ns, and no state is kept between calls. 62 bits are random.
+    """
+    milliseconds, nanoseconds = divmod(time.time_ns(), _NANOSECONDS_A_MILLISECOND)
+    fraction = (nanoseconds << 12) // _NANOSECONDS_A_MILLISECOND
+    noise = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF
+    return str(uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | noise))
