@@ -1,0 +1,105 @@
+"""What a process is told at start: environment variables, read once, typed and checked (twelve-factor, III)."""
+
+import ipaddress
+import sys
+from pathlib import Path
+from typing import Final, Literal, NoReturn, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mesh.policy import DESCRIPTORS
+
+SettingsT = TypeVar("SettingsT", bound="MeshSettings")
+
+TRUST_DOMAIN: Final = "zoco.local"
+"""The SPIFFE trust domain of all workloads."""
+
+
+class MeshSettings(BaseSettings):
+    """Settings that every service has. A service adds its own by inheriting."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    env: Literal["dev", "production"] = Field("dev", validation_alias="ZOCO_ENV")
+    """`dev` allows what helps a developer, such as reflection through the edge."""
+
+    listen: str = Field("127.0.0.1:50051", validation_alias="ZOCO_LISTEN")
+    """Address of the gRPC server."""
+
+    metrics_listen: str = Field("127.0.0.1:9101", validation_alias="ZOCO_METRICS_LISTEN")
+    """Address of the Prometheus endpoint."""
+
+    database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
+    """`postgresql://role:password@host:port/database`."""
+
+    database_pool_size: int = Field(10, ge=1, le=200, validation_alias="ZOCO_DATABASE_POOL_SIZE")
+    """Connections at most."""
+
+    nats_url: str | None = Field(None, validation_alias="NATS_URL")
+    """`nats://host:port`."""
+
+    pki_dir: Path = Field(validation_alias="ZOCO_PKI_DIR")
+    """Directory with cert.pem, key.pem and ca.pem of this workload."""
+
+    peers: dict[str, list[str]] = Field(default_factory=dict, validation_alias="ZOCO_PEERS")
+    """Addresses by workload, as JSON. A workload that is missing is looked up by DNS under its name."""
+
+    descriptors: Path = Field(DESCRIPTORS, validation_alias="ZOCO_DESCRIPTORS")
+    """The descriptor set whose policy is enforced."""
+
+    token_issuer: str = Field("https://zoco.local", validation_alias="ZOCO_TOKEN_ISSUER")
+    """`iss` of access tokens."""
+
+    token_audience: str = Field("zoco", validation_alias="ZOCO_TOKEN_AUDIENCE")
+    """`aud` of access tokens."""
+
+    drain_seconds: float = Field(1.0, ge=0, le=300, validation_alias="ZOCO_DRAIN_SECONDS")
+    """How long a stopping process still takes calls while its neighbours notice that it is not serving."""
+
+    grace_seconds: float = Field(10.0, ge=0, le=300, validation_alias="ZOCO_GRACE_SECONDS")
+    """How long calls in flight may go on after that."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="LOG_LEVEL")
+    """Least severe level that is written."""
+
+    log_format: Literal["json", "console"] | None = Field(None, validation_alias="LOG_FORMAT")
+    """Without it: colour on a terminal, JSON elsewhere."""
+
+    trace_ratio: float = Field(1.0, ge=0, le=1, validation_alias="OTEL_TRACES_SAMPLER_ARG")
+    """Share of the traces begun here that is recorded."""
+
+    otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    """Where spans go; without it they go nowhere, and ids still travel."""
+
+    @field_validator("listen", "metrics_listen")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        ipaddress.ip_address(host.strip("[]"))
+        if not 0 <= int(port) <= 65535:
+            raise ValueError("the port must be within 0 and 65535")
+        return value
+
+    @field_validator("pki_dir")
+    @classmethod
+    def _holds_an_identity(cls, value: Path) -> Path:
+        for name in ("cert.pem", "key.pem", "ca.pem"):
+            if not (value / name).is_file():
+                raise ValueError(f"{value / name} does not exist")
+        return value
+
+
+def load_settings(settings_class: type[SettingsT]) -> SettingsT:
+    """Reads the settings from the environment, or ends the process with one sentence a variable and exit code 2."""
+    try:
+        return settings_class()
+    except ValidationError as invalid:
+        _refuse(invalid)
+
+
+def _refuse(invalid: ValidationError) -> NoReturn:
+    for error in invalid.errors():
+        variable = ".".join(str(part) for part in error["loc"])
+        sys.stderr.write(f"{variable}: {error['msg']}\n")
+    sys.exit(2)
