@@ -30,8 +30,8 @@ def money_from_proto(message: MoneyMessage, *, field: str) -> Money:
         field: Path of the field, for the violation.
 
     Raises:
-        InvalidArgument: An unknown currency, nanos out of range or of another sign than units, or more decimals than the
-            currency has. Names the field.
+        InvalidArgument: An unknown currency, nanos out of range or of another sign than units, or more decimals than
+            the currency has. Names the field.
     """
     currency = message.currency_code
     try:
