@@ -1,0 +1,1 @@
+"""One machine: database, broker, identities, services and edge, supervised from a single process."""

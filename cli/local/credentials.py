@@ -1,0 +1,80 @@
+"""Secrets made once a home: the administrator's password, the database roles' and the broker's."""
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.local.home import Home, write_private
+from cli.local.runfile import damaged
+
+_ADMIN_EMAIL = "admin@zoco.local"
+_BYTES = 24
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """The first administrator."""
+
+    admin_email: str
+    admin_password: str
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What processes prove themselves with to the database and the broker."""
+
+    postgres: str
+    nats: str
+    databases: dict[str, str]
+
+
+def credentials(home: Home) -> Credentials:
+    """Return the administrator's credentials, made on first use.
+
+    Raises:
+        CorruptState: the file is damaged.
+    """
+    content = _read(home.credentials_file, ("adminEmail", "adminPassword"))
+    if content is None:
+        made = Credentials(_ADMIN_EMAIL, secrets.token_urlsafe(_BYTES))
+        body = {"adminEmail": made.admin_email, "adminPassword": made.admin_password}
+        write_private(home.credentials_file, json.dumps(body, indent=2) + "\n")
+        return made
+    return Credentials(content["adminEmail"], content["adminPassword"])
+
+
+def passwords(home: Home, workloads: Sequence[str]) -> Secrets:
+    """Return the passwords of the database, the broker and each workload's role; missing ones are made.
+
+    Raises:
+        CorruptState: the file is damaged.
+    """
+    stored = _read(home.secrets_file, ("postgres", "nats", "databases"))
+    content = stored or {
+        "postgres": secrets.token_urlsafe(_BYTES),
+        "nats": secrets.token_urlsafe(_BYTES),
+        "databases": {},
+    }
+    known = dict(content["databases"])
+    full = known | {name: secrets.token_urlsafe(_BYTES) for name in workloads if name not in known}
+    result = Secrets(content["postgres"], content["nats"], full)
+    if stored is None or full != known:
+        body = {"postgres": result.postgres, "nats": result.nats, "databases": full}
+        write_private(home.secrets_file, json.dumps(body, indent=2) + "\n")
+    return result
+
+
+def _read(path: Path, fields: Sequence[str]) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text())
+        missing = [name for name in fields if not content[name] and name != "databases"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(path, error) from None
+    if missing:
+        raise damaged(path, ValueError(f"{missing[0]} is empty"))
+    return dict(content)

@@ -1,0 +1,89 @@
+"""Envoy at the edge of this machine: its configuration from the contract, its readiness, its drain."""
+
+import asyncio
+import contextlib
+
+from cli.local import binaries
+from cli.local.home import write_private
+from cli.local.pki import EDGE_TLS
+from cli.local.ports import LOOPBACK
+from cli.local.probes import HttpHealth, http_request
+from cli.local.process import ProcessSpec
+from cli.local.settings import PROJECT
+from cli.local.shop import Shop
+from gateway.runtime import Address, EdgeFiles, EdgeRuntime
+from mesh.policy import DESCRIPTORS
+
+_DRAIN_SECONDS = 5.0
+_POLL_SECONDS = 0.05
+
+
+def has_edge() -> bool:
+    """Return whether the gateway can render an edge."""
+    return any((PROJECT / "gateway" / name).exists() for name in ("edge.py", "edge/__init__.py"))
+
+
+def edge_process(shop: Shop) -> ProcessSpec:
+    """Write Envoy's configuration and return how to run it."""
+    binary = binaries.envoy(shop.settings.envoy)
+    # Rendering reads every contract: only a start pays for that import.
+    from gateway.edge import render  # noqa: PLC0415
+
+    path = shop.home.config / "edge.yaml"
+    write_private(path, render(_runtime(shop)))
+    admin = shop.ports.edge_admin
+    return ProcessSpec(
+        name="edge",
+        command=(
+            str(binary),
+            "--config-path",
+            str(path),
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "--log-level",
+            "warning",
+        ),
+        log=shop.home.log("edge"),
+        probe=HttpHealth(admin, "/ready"),
+        port=shop.ports.edge,
+        environment={},
+        start_seconds=shop.settings.start_timeout,
+        before_stop=lambda: _drain(admin),
+    )
+
+
+def _runtime(shop: Shop) -> EdgeRuntime:
+    identity, public = shop.home.pki / "edge", shop.home.pki / EDGE_TLS
+    ports = shop.ports
+    return EdgeRuntime(
+        environment=shop.settings.env,
+        plain=Address(LOOPBACK, ports.edge),
+        tls=Address(LOOPBACK, ports.edge_tls),
+        admin=Address(LOOPBACK, ports.edge_admin),
+        workloads={name: tuple(targets) for name, targets in shop.peers().items()},
+        page=(f"{LOOPBACK}:{ports.page}",),
+        files=EdgeFiles(
+            certificate=str(identity / "cert.pem"),
+            key=str(identity / "key.pem"),
+            authority=str(identity / "ca.pem"),
+            public_certificate=str(public / "cert.pem"),
+            public_key=str(public / "key.pem"),
+            descriptors=str(DESCRIPTORS),
+        ),
+        origins=("http://localhost:3000", f"http://localhost:{ports.edge}", f"http://{LOOPBACK}:{ports.edge}"),
+    )
+
+
+async def _drain(admin: int) -> None:
+    """Take no new connections and let requests in flight finish, for five seconds at most."""
+    with contextlib.suppress(OSError, TimeoutError, ValueError):
+        await http_request("POST", admin, "/drain_listeners?graceful&skip_exit")
+        deadline = asyncio.get_running_loop().time() + _DRAIN_SECONDS
+        while await _active(admin) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - Envoy is asked
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _active(admin: int) -> int:
+    _, body = await http_request("GET", admin, "/stats?filter=^http\\.edge.*downstream_rq_active$")
+    return sum(int(line.rsplit(b":", 1)[1]) for line in body.splitlines() if b":" in line)

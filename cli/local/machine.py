@@ -1,0 +1,231 @@
+"""Brings the whole system up in one process's care, and down again."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from typing import Any
+
+from cli.failures import Failure
+from cli.local import catalog, migrations, pki
+from cli.local.broker import nats_process, nats_url
+from cli.local.control import ControlServer
+from cli.local.credentials import credentials, passwords
+from cli.local.edge import edge_process, has_edge
+from cli.local.home import Home
+from cli.local.leftovers import end_leftovers
+from cli.local.memory import pss_bytes
+from cli.local.ports import PORTAL, Ports, Slot, plan, slots
+from cli.local.postgres import Database, ensure_cluster, ensure_databases, local_database, postgres_process
+from cli.local.process import ProcessSpec
+from cli.local.progress import Progress, Step, step
+from cli.local.runfile import Recorded, read_run_state
+from cli.local.settings import PROJECT, LocalSettings
+from cli.local.shop import PROBE_IDENTITY, Shop
+from cli.local.supervisor import Supervisor, as_rows
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_IDENTITIES = ("edge", PORTAL, "operator", PROBE_IDENTITY)
+
+
+class Machine:
+    """One home's system. Whoever calls `run` holds the home's lock."""
+
+    def __init__(self, settings: LocalSettings, home: Home, progress: Progress) -> None:
+        """Run what `settings` ask for under `home`, telling `progress`."""
+        self._settings = settings
+        self._home = home
+        self._progress = progress
+        self._supervisor: Supervisor | None = None
+        self._ports: Ports | None = None
+        self._ready = False
+        self._stop = asyncio.Event()
+
+    async def run(self, when_ready: Callable[[Ports], None], when_stopping: Callable[[], None]) -> None:
+        """Start everything, call `when_ready`, stay until told to stop (signal or control socket), stop everything.
+
+        Raises:
+            Failure: it could not be started; what had been is stopped again.
+        """
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._stop.set)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._drain)
+            starting = asyncio.create_task(self._start(stack), name="start")
+            stopped = asyncio.create_task(self._stop.wait(), name="stop asked for")
+            await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+                await asyncio.gather(starting, return_exceptions=True)
+            else:
+                when_ready(await starting)
+                self._ready = True
+                await stopped
+            when_stopping()
+
+    async def _start(self, stack: AsyncExitStack) -> Ports:
+        previous = read_run_state(self._home.run_file)
+        if previous is not None and previous.processes:
+            with step(self._progress, "leftovers") as current:
+                ended = await asyncio.to_thread(end_leftovers, previous)
+                current.detail = f"ended {', '.join(ended)}" if ended else "none"
+        names = catalog.runnable(catalog.workloads())
+        places = slots(names, self._settings.replicas)
+        ours = self._settings.database_url is None, self._settings.nats_url is None
+        ports = plan(self._settings, places, previous.ports if previous else None, database=ours[0], broker=ours[1])
+        shop = self._shop(ports, places)
+        with step(self._progress, "identities") as current:
+            issued = await asyncio.to_thread(pki.ensure_pki, self._home.pki, [*names, *_IDENTITIES])
+            current.detail = f"{len(issued)} certificates issued" if issued else "certificates are fresh"
+        self._ports = ports
+        self._supervisor = Supervisor(
+            self._home.run_file, ports, Recorded.of("supervisor", os.getpid(), sys.executable)
+        )
+        control = ControlServer(self._home.control_socket, self._answer)
+        await control.open()
+        stack.push_async_callback(control.close)
+        await self._start_data(shop)
+        await self._start_shop(shop)
+        return ports
+
+    def _shop(self, ports: Ports, places: list[Slot]) -> Shop:
+        secrets = passwords(self._home, [slot.workload for slot in places if slot.workload != PORTAL])
+        external, broker = self._settings.database_url, self._settings.nats_url
+        return Shop(
+            settings=self._settings,
+            home=self._home,
+            ports=ports,
+            places=places,
+            credentials=credentials(self._home),
+            secrets=secrets,
+            database=Database(external.get_secret_value())
+            if external
+            else local_database(ports.postgres, secrets.postgres),
+            nats_url=broker.get_secret_value() if broker else nats_url(ports.nats, secrets.nats),
+        )
+
+    async def _start_data(self, shop: Shop) -> None:
+        limit = self._settings.start_timeout
+        stages: dict[str, ProcessSpec] = {}
+        if self._settings.database_url is None:
+            if not self._home.postgres.exists():
+                with step(self._progress, "new database cluster"):
+                    await ensure_cluster(self._home, shop.secrets.postgres)
+            else:
+                await ensure_cluster(self._home, shop.secrets.postgres)
+            stages["PostgreSQL"] = postgres_process(self._home, shop.ports.postgres, start_seconds=limit)
+        if self._settings.nats_url is None:
+            ports = shop.ports
+            stages["NATS"] = nats_process(
+                self._home, ports.nats, ports.nats_monitor, shop.secrets.nats, start_seconds=limit
+            )
+        if stages:
+            with step(self._progress, " and ".join(stages)) as current:
+                await self._supervised().start(*([spec] for spec in stages.values()))
+                current.detail = ", ".join(f"port {spec.port}" for spec in stages.values())
+        with step(self._progress, "databases") as current:
+            wanted = {name: shop.secrets.databases[name] for name in shop.services}
+            made = await asyncio.to_thread(ensure_databases, shop.database, wanted)
+            current.detail = f"{len(made)} made" if made else "all there"
+        with step(self._progress, "migrations") as current:
+            urls = {name: shop.database.of(name, password) for name, password in wanted.items()}
+            pending = await asyncio.to_thread(migrations.pending, urls)
+            if pending:
+                current.update(", ".join(pending))
+                await self._command("migrate", *pending)
+            current.detail = f"applied to {', '.join(pending)}" if pending else "nothing to do"
+
+    async def _start_shop(self, shop: Shop) -> None:
+        stages = [shop.processes()]
+        if has_edge():
+            stages.append([await asyncio.to_thread(edge_process, shop)])
+        with step(self._progress, "services and edge" if has_edge() else "services") as current:
+            total = sum(map(len, stages))
+            watching = asyncio.create_task(self._count(current, total), name="count healthy")
+            try:
+                await self._supervised().start(*stages)
+            finally:
+                watching.cancel()
+            current.detail = f"{total} healthy"
+        files = sorted((PROJECT / "catalog").glob("*.csv"))
+        if self._settings.sample_catalog and files and has_edge() and not self._home.seeded_file.exists():
+            with step(self._progress, "sample catalog") as current:
+                for file in files:
+                    current.update(file.name)
+                    current.detail = await self._command("import", str(file))
+                self._home.seeded_file.touch()
+
+    async def _count(self, current: Step, total: int) -> None:
+        supervisor = self._supervised()
+        while True:
+            rows = supervisor.report()
+            waiting = [row.process for row in rows if row.state != "healthy"]
+            current.update(f"{total - len(waiting)} of {total} healthy, waiting for {', '.join(waiting)}")
+            await asyncio.sleep(0.1)
+
+    async def _command(self, *arguments: str) -> str:
+        """Run a command of ours in a process of its own, whose memory goes when it ends; return its last line.
+
+        Raises:
+            Failure: it failed; with its own sentence.
+        """
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "cli",
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=PROJECT,
+            env={**os.environ, "ZOCO_HOME": str(self._home.root)},
+            start_new_session=True,
+        )
+        try:
+            output, errors = await child.communicate()
+        except asyncio.CancelledError:
+            child.kill()
+            await child.wait()
+            raise
+        if child.returncode:
+            lines = errors.decode(errors="replace").strip().splitlines()
+            sentence = lines[-1] if lines else f"exit code {child.returncode}"
+            raise Failure(f"`zoco {' '.join(arguments)}` failed: {sentence}", details=tuple(lines[:-1]))
+        written = output.decode(errors="replace").strip().splitlines()
+        return written[-1] if written else ""
+
+    def _supervised(self) -> Supervisor:
+        if self._supervisor is None:
+            raise AssertionError("the supervisor is made before anything is started")
+        return self._supervisor
+
+    async def _drain(self) -> None:
+        if self._supervisor is not None:
+            await self._supervisor.drain()
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer the control socket."""
+        match request:
+            case {"request": "status"}:
+                rows = self._supervised().report(memory=bool(request.get("memory")))
+                return {
+                    "phase": self._phase(),
+                    "pid": os.getpid(),
+                    "ports": asdict(self._ports) if self._ports else None,
+                    "pssBytes": pss_bytes(os.getpid(), family=False) if request.get("memory") else None,
+                    "processes": as_rows(rows),
+                }
+            case {"request": "stop"}:
+                self._stop.set()
+                return {"pid": os.getpid()}
+            case _:
+                return {"error": "unknown request"}
+
+    def _phase(self) -> str:
+        if self._stop.is_set():
+            return "stopping"
+        return "running" if self._ready else "starting"

@@ -1,0 +1,63 @@
+"""`zoco status`: the whole system as a table."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cli.local.control import ask
+from cli.local.home import Home
+
+_COLOURS = {"healthy": "green", "starting": "yellow", "restarting": "red", "unhealthy": "red"}
+
+
+def fetch(home: Home, *, memory: bool) -> dict[str, Any]:
+    """Return what the supervisor tells.
+
+    Raises:
+        NotRunning: nothing runs under `home`.
+    """
+    return ask(home.control_socket, {"request": "status", "memory": memory})
+
+
+def all_healthy(answer: dict[str, Any]) -> bool:
+    """Return whether the system is up and every process is healthy."""
+    return answer["phase"] == "running" and all(row["state"] == "healthy" for row in answer["processes"])
+
+
+def show(answer: dict[str, Any], console: Console, *, memory: bool) -> None:
+    """Print the table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("process", "state", "reason"):
+        table.add_column(name, overflow="fold")
+    for name in ("pid", "port", "uptime", "restarts", *(["memory"] if memory else [])):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in answer["processes"]:
+        colour = _COLOURS.get(row["state"], "dim")
+        reason = row["reason"] or (f"was: {row['last_exit']}" if row["last_exit"] else "")
+        cells = [
+            row["process"],
+            f"[{colour}]{row['state']}[/{colour}]",
+            reason,
+            str(row["pid"] or "-"),
+            str(row["port"] or "-"),
+            _span(row["uptime_seconds"]),
+            str(row["restarts"]),
+        ]
+        table.add_row(*cells, *([_megabytes(row["pss_bytes"])] if memory else []))
+    console.print(table)
+    total = sum(row["pss_bytes"] or 0 for row in answer["processes"]) + (answer["pssBytes"] or 0)
+    if memory:
+        console.print(f"supervisor {_megabytes(answer['pssBytes'])}, whole system {_megabytes(total)} (PSS)")
+    if answer["phase"] != "running":
+        console.print(f"The system is {answer['phase']}.")
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _megabytes(value: int | None) -> str:
+    return "-" if value is None else f"{value / 1e6:.1f} MB"

@@ -1,0 +1,201 @@
+"""Which port belongs to whom: fixed for the edge, blocks for services and metrics, free ones for the rest."""
+
+import errno
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from cli.failures import Failure, PortTaken
+from cli.local.settings import DEFAULT_METRICS_PORT, DEFAULT_SERVICES_PORT, LocalSettings
+
+LOOPBACK = "127.0.0.1"
+PORTAL = "portal"
+
+# The portal keeps the eighth place of each block, and the metrics block's ninth for its page; services that come later
+# than the first seven start at the tenth, so that adding one moves nobody.
+_FIRST = 7
+_PORTAL_SLOT = 7
+_PAGE_SLOT = 8
+_LATER_SLOT = 9
+_REPLICA_SLOT = 10
+_STRIDE = 20
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One process of a workload and its place in the blocks."""
+
+    workload: str
+    number: int
+    place: int
+
+    @property
+    def process(self) -> str:
+        """The process's name: the workload's, with a number from the second process on."""
+        return self.workload if self.number == 1 else f"{self.workload}.{self.number}"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Every port of a running system."""
+
+    edge: int
+    edge_tls: int
+    edge_admin: int
+    page: int
+    services: Mapping[str, int]
+    metrics: Mapping[str, int]
+    postgres: int
+    nats: int
+    nats_monitor: int
+
+
+def slots(services: Sequence[str], replicas: Mapping[str, int]) -> list[Slot]:
+    """Return the processes to run, each with its place in the port blocks.
+
+    Raises:
+        Failure: `replicas` names a workload that does not exist.
+    """
+    unknown = sorted(set(replicas) - set(services))
+    if unknown:
+        raise Failure(f"ZOCO_REPLICAS names {unknown[0]}, but the services are {', '.join(services)}.")
+    places = [*range(_FIRST), *range(_LATER_SLOT, _LATER_SLOT + len(services))][: len(services)]
+    firsts = [Slot(name, 1, place) for name, place in zip(services, places, strict=True)]
+    result = [*firsts, Slot(PORTAL, 1, _PORTAL_SLOT)]
+    place = max(_REPLICA_SLOT, 1 + max(slot.place for slot in result))
+    for name in services:
+        for number in range(2, replicas.get(name, 1) + 1):
+            result.append(Slot(name, number, place))
+            place += 1
+    return result
+
+
+def plan(
+    settings: LocalSettings, places: Sequence[Slot], previous: Ports | None, *, database: bool, broker: bool
+) -> Ports:
+    """Choose the ports of a start and check that they are free.
+
+    Args:
+        settings: what the environment asks for.
+        places: the processes, from `slots`.
+        previous: the ports of the last start, kept where they are still free.
+        database: whether PostgreSQL is ours to start.
+        broker: whether NATS is ours to start.
+
+    Raises:
+        PortTaken: a port that was asked for, or is the default, is in use; the sentence says by whom.
+    """
+    require_free(settings.edge_port, "the edge", "ZOCO_EDGE_PORT")
+    require_free(settings.tls_port, "the edge's TLS", "ZOCO_EDGE_TLS_PORT")
+    width = [slot.place for slot in places]
+    services = _block(
+        settings.services_port,
+        default=DEFAULT_SERVICES_PORT,
+        places=width,
+        movable=settings.moved,
+        last=_last_base(places, previous.services if previous else {}),
+        purpose="the services",
+        variable="ZOCO_SERVICES_PORT",
+    )
+    metrics = _block(
+        settings.metrics_port,
+        default=DEFAULT_METRICS_PORT,
+        places=[*width, _PAGE_SLOT],
+        movable=settings.moved,
+        last=previous.page - _PAGE_SLOT if previous else None,
+        purpose="the metrics",
+        variable="ZOCO_METRICS_PORT",
+    )
+    taken: set[int] = set()
+    return Ports(
+        edge=settings.edge_port,
+        edge_tls=settings.tls_port,
+        edge_admin=_choose(previous.edge_admin if previous else 0, taken),
+        page=metrics + _PAGE_SLOT,
+        services={slot.process: services + slot.place for slot in places},
+        metrics={slot.process: metrics + slot.place for slot in places},
+        postgres=_choose(previous.postgres if previous else 0, taken) if database else 0,
+        nats=_choose(previous.nats if previous else 0, taken) if broker else 0,
+        nats_monitor=_choose(previous.nats_monitor if previous else 0, taken) if broker else 0,
+    )
+
+
+def _block(
+    fixed: int | None,
+    *,
+    default: int,
+    places: Sequence[int],
+    movable: bool,
+    last: int | None,
+    purpose: str,
+    variable: str,
+) -> int:
+    if fixed is not None or not movable:
+        base = fixed if fixed is not None else default
+        for place in sorted(places):
+            require_free(base + place, purpose, variable)
+        return base
+    highest = 65535 - max(places)
+    candidates = [*([last] if last else []), *range(default, highest, max(_STRIDE, 1 + max(places)))]
+    for base in candidates:
+        if all(is_free(base + place) for place in places):
+            return base
+    raise PortTaken(f"No block of {1 + max(places)} free ports is left for {purpose}; choose one with {variable}.")
+
+
+def _last_base(places: Sequence[Slot], ports: Mapping[str, int]) -> int | None:
+    return next((ports[slot.process] - slot.place for slot in places if slot.process in ports), None)
+
+
+def _choose(preferred: int, taken: set[int]) -> int:
+    """Return `preferred` if it is free, else a port the kernel picks, never one in `taken`."""
+    port = preferred
+    while not port or port in taken or not is_free(port):
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            port = int(probe.getsockname()[1])
+    taken.add(port)
+    return port
+
+
+def is_free(port: int) -> bool:
+    """Return whether nobody listens on `port`, on loopback or on all addresses."""
+    for address in (LOOPBACK, "0.0.0.0"):  # noqa: S104 - bound for a moment, without listening
+        with socket.socket() as probe:
+            # Without it, the closed connections of the last run would count as taken for a minute.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return False
+                raise Failure(f"Port {port} cannot be used: {error.strerror}.") from None
+    return True
+
+
+def require_free(port: int, purpose: str, variable: str) -> None:
+    """Check that nobody listens on `port`.
+
+    Raises:
+        PortTaken: with the program and pid that does, and the variable that moves ours.
+    """
+    if not is_free(port):
+        raise PortTaken(f"Port {port} for {purpose} is taken by {_owner(port)}; set {variable} to move ours.")
+
+
+def _owner(port: int) -> str:
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:  # macOS shows other processes' sockets to root only
+        return "another process"
+    for connection in connections:
+        if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+            if connection.pid is None:
+                return "another user's process"
+            try:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+            except psutil.NoSuchProcess:
+                break
+    return "another process"

@@ -1,0 +1,134 @@
+"""How to ask each kind of process whether it is healthy. A probe returns None for yes, or the reason why not."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from psycopg.pq import PGconn, Ping
+
+from cli.local.ports import LOOPBACK
+
+Probe = Callable[[], Awaitable[str | None]]
+
+_TIMEOUT = 2.0
+# gRPC's own first reconnect comes after a second: too slow for a start that takes two.
+_EAGER = [
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+class GrpcHealth:
+    """grpc.health.v1 over mTLS, for a whole server."""
+
+    def __init__(self, port: int, identity: Path) -> None:
+        """Ask the server on `port` as the workload whose certificate stands in the directory `identity`."""
+        self._port = port
+        self._identity = identity
+        self._channel: grpc.aio.Channel | None = None
+
+    async def __call__(self) -> str | None:
+        """Return None when the server says SERVING, else what it says instead."""
+        if not await _listens(self._port):
+            return "does not listen yet"
+        if self._channel is None:
+            self._channel = self._connect()
+        stub = health_pb2_grpc.HealthStub(self._channel)
+        try:
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT)
+        except grpc.aio.AioRpcError as error:
+            return f"health check: {error.code().name}: {error.details()}"
+        status = answer.status
+        if status == health_pb2.HealthCheckResponse.SERVING:
+            return None
+        return f"health check: {health_pb2.HealthCheckResponse.ServingStatus.Name(status)}"
+
+    def _connect(self) -> grpc.aio.Channel:
+        read = self._identity.joinpath
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=read("ca.pem").read_bytes(),
+            private_key=read("key.pem").read_bytes(),
+            certificate_chain=read("cert.pem").read_bytes(),
+        )
+        return grpc.aio.secure_channel(f"{LOOPBACK}:{self._port}", credentials, options=_EAGER)
+
+
+class HttpHealth:
+    """A path that answers 200 when all is well."""
+
+    def __init__(self, port: int, path: str) -> None:
+        """Ask `http://127.0.0.1:port/path`."""
+        self._port = port
+        self._path = path
+
+    async def __call__(self) -> str | None:
+        """Return None on 200, else the status line or why there was none."""
+        try:
+            status, _ = await http_request("GET", self._port, self._path)
+        except (OSError, TimeoutError, ValueError) as error:
+            return f"{self._path}: {str(error) or type(error).__name__}"
+        return None if status == 200 else f"{self._path}: {status}"
+
+
+class PostgresHealth:
+    """libpq's ping: whether the server accepts connections."""
+
+    def __init__(self, port: int) -> None:
+        """Ask the server on `port`."""
+        self._info = f"host={LOOPBACK} port={port} connect_timeout=2".encode()
+
+    async def __call__(self) -> str | None:
+        """Return None when connections are accepted."""
+        answer = await asyncio.to_thread(PGconn.ping, self._info)
+        match answer:
+            case Ping.OK:
+                return None
+            case Ping.REJECT:
+                return "starting up or shutting down"
+            case _:
+                return "does not answer"
+
+
+async def http_request(method: str, port: int, path: str) -> tuple[int, bytes]:
+    """Return status and body of a plain HTTP/1.1 request to loopback, within two seconds.
+
+    Raises:
+        OSError: nobody listens, or the connection broke.
+        TimeoutError: no answer in time.
+        ValueError: the answer is not HTTP.
+    """
+    async with asyncio.timeout(_TIMEOUT):
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        try:
+            head = f"{method} {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            writer.write(head.encode())
+            answer = await reader.read()
+        finally:
+            writer.close()
+    start, _, body = answer.partition(b"\r\n\r\n")
+    fields = start.split(b" ", 2)
+    if len(fields) < 2 or not fields[1].isdigit():
+        raise ValueError("the answer is not HTTP")
+    return int(fields[1]), body
+
+
+async def http_json(port: int, path: str) -> object:
+    """Return the JSON document at a loopback address; the errors are those of `http_request`."""
+    _, body = await http_request("GET", port, path)
+    return json.loads(body)
+
+
+async def _listens(port: int) -> bool:
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            _, writer = await asyncio.open_connection(LOOPBACK, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True

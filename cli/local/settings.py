@@ -1,0 +1,97 @@
+"""Every setting of the command line and of the one-machine platform, read once from the environment."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from cli.failures import Failure
+
+PROJECT = Path(__file__).resolve().parents[2]
+DEFAULT_EDGE_PORT = 8080
+DEFAULT_EDGE_TLS_PORT = 8443
+DEFAULT_SERVICES_PORT = 50051
+DEFAULT_METRICS_PORT = 9101
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class LocalSettings(BaseSettings):
+    """Settings of `zoco` on one machine. An empty variable counts as not set."""
+
+    model_config = SettingsConfigDict(env_prefix="ZOCO_", env_ignore_empty=True, frozen=True, extra="ignore")
+
+    home: Path = Field(default=PROJECT / ".zoco", description="Where all local state lives.")
+    env: Literal["dev", "production"] = "dev"
+    edge_port: Port = Field(default=DEFAULT_EDGE_PORT, description="REST, gRPC and gRPC-Web.")
+    edge_tls_port: Port | None = Field(default=None, description="The same over TLS; moves along with the edge.")
+    services_port: Port | None = Field(default=None, description="First port of the services' block.")
+    metrics_port: Port | None = Field(default=None, description="First port of the metrics' block.")
+    replicas: Annotated[dict[str, int], NoDecode] = Field(
+        default_factory=dict, description="Processes a service, as `product=2,order=2`; one where not named."
+    )
+    envoy: Path | None = Field(default=None, description="An Envoy binary to use instead of the packaged one.")
+    start_timeout: float = Field(default=60.0, gt=0, description="Seconds a process may take to become healthy.")
+    sample_catalog: bool = Field(default=True, description="Load the sample catalog on the first start.")
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DATABASE_URL"),
+        description="A PostgreSQL of yours, with a role that may create roles and databases; ours is not started.",
+    )
+    nats_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("NATS_URL"),
+        description="A NATS server of yours with JetStream; ours is not started.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", validation_alias=AliasChoices("LOG_LEVEL")
+    )
+    log_format: Literal["json", "console"] = Field(default="json", validation_alias=AliasChoices("LOG_FORMAT"))
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("replicas", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if any(not sign or not count.strip().isdigit() or int(count) < 1 for _, sign, count in pairs):
+            raise ValueError("must read like product=2,order=3, each at least 1")
+        return {name.strip(): int(count) for name, _, count in pairs}
+
+    @property
+    def moved(self) -> bool:
+        """Whether the edge stands elsewhere than by default: a second checkout that must not get in the first's way."""
+        return self.edge_port != DEFAULT_EDGE_PORT
+
+    @property
+    def tls_port(self) -> int:
+        """The edge's TLS port: as set, or at the same distance from the edge as by default."""
+        if self.edge_tls_port is not None:
+            return self.edge_tls_port
+        return self.edge_port + DEFAULT_EDGE_TLS_PORT - DEFAULT_EDGE_PORT
+
+
+def read_settings() -> LocalSettings:
+    """Return the settings out of the environment.
+
+    Raises:
+        Failure: a variable has a value that cannot be used; the sentence names it.
+    """
+    try:
+        return LocalSettings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0]) if first["loc"] else "settings"
+        name = field if field.isupper() else f"ZOCO_{field.upper()}"
+        raise Failure(f"{name} cannot be used: {first['msg']}.") from None

@@ -1,0 +1,105 @@
+"""The shop's own processes: every service, the portal and the edge, and the environment each gets."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cli.local.credentials import Credentials, Secrets
+from cli.local.home import Home
+from cli.local.ports import LOOPBACK, PORTAL, Ports, Slot
+from cli.local.postgres import Database
+from cli.local.probes import GrpcHealth
+from cli.local.process import ProcessSpec
+from cli.local.settings import PROJECT, LocalSettings
+
+PROBE_IDENTITY = "cli"
+# Settings of ours that would mean something else, or too much, to a service.
+_OURS = frozenset({"ZOCO_HOME", "ZOCO_REPLICAS", "ZOCO_ENVOY", "DATABASE_URL", "NATS_URL"})
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Everything the processes of one home need to know."""
+
+    settings: LocalSettings
+    home: Home
+    ports: Ports
+    places: Sequence[Slot]
+    credentials: Credentials
+    secrets: Secrets
+    database: Database
+    nats_url: str
+
+    @property
+    def services(self) -> list[str]:
+        """The workloads, without the portal, in their order."""
+        return [slot.workload for slot in self.places if slot.number == 1 and slot.workload != PORTAL]
+
+    def peers(self) -> dict[str, list[str]]:
+        """Return where each workload listens."""
+        result: dict[str, list[str]] = {}
+        for slot in self.places:
+            result.setdefault(slot.workload, []).append(f"{LOOPBACK}:{self.ports.services[slot.process]}")
+        return result
+
+    def processes(self) -> list[ProcessSpec]:
+        """Return how to run every service, and the portal if there is one."""
+        return [self._process(slot) for slot in self.places if slot.workload != PORTAL or has_portal()]
+
+    def _process(self, slot: Slot) -> ProcessSpec:
+        port = self.ports.services[slot.process]
+        module = "gateway.portal" if slot.workload == PORTAL else f"services.{slot.workload}"
+        return ProcessSpec(
+            name=slot.process,
+            command=(sys.executable, "-m", module),
+            log=self.home.log(slot.process),
+            probe=GrpcHealth(port, self.home.pki / PROBE_IDENTITY),
+            port=port,
+            environment=self._environment(slot),
+            start_seconds=self.settings.start_timeout,
+        )
+
+    def _environment(self, slot: Slot) -> dict[str, str]:
+        own = {
+            "ZOCO_ENV": self.settings.env,
+            "ZOCO_LISTEN": f"{LOOPBACK}:{self.ports.services[slot.process]}",
+            "ZOCO_METRICS_LISTEN": f"{LOOPBACK}:{self.ports.metrics[slot.process]}",
+            "ZOCO_PKI_DIR": str(self.home.pki / slot.workload),
+            "ZOCO_PEERS": json.dumps(self.peers()),
+            "NATS_URL": self.nats_url,
+            "LOG_LEVEL": self.settings.log_level,
+            "LOG_FORMAT": self.settings.log_format,
+            **self._special(slot.workload),
+        }
+        if slot.workload in self.secrets.databases:
+            own["DATABASE_URL"] = self.database.of(slot.workload, self.secrets.databases[slot.workload])
+        return {**_inherited(os.environ), **own}
+
+    def _special(self, workload: str) -> Mapping[str, str]:
+        match workload:
+            case "user":
+                return {
+                    "ZOCO_SIGNING_KEYS_DIR": str(self.home.pki / "tokens"),
+                    "ZOCO_ADMIN_EMAIL": self.credentials.admin_email,
+                    "ZOCO_ADMIN_PASSWORD": self.credentials.admin_password,
+                }
+            case "notification":
+                return {"ZOCO_MAIL_DIR": str(self.home.mail)}
+            case "portal":
+                return {
+                    "ZOCO_PORTAL_HTTP_LISTEN": f"{LOOPBACK}:{self.ports.page}",
+                    "ZOCO_EDGE_URL": f"http://{LOOPBACK}:{self.ports.edge}",
+                }
+            case _:
+                return {}
+
+
+def has_portal() -> bool:
+    """Return whether the gateway has a portal to run."""
+    return any((PROJECT / "gateway" / name).exists() for name in ("portal.py", "portal/__main__.py"))
+
+
+def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in _OURS}
