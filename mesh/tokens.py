@@ -1,0 +1,152 @@
+"""Access tokens: signed JWTs (RFC 9068 profile), verified again in every service against the keys the contract names."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import jwt
+from jwt.types import Options
+
+from mesh.call import Subject
+from mesh.errors import Unauthenticated
+
+ALGORITHM: Final = "EdDSA"
+"""The one algorithm tokens are signed with. Fixed here, never taken from a token (RFC 8725, 3.1)."""
+
+TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - a media type, not a secret
+"""The `typ` header of an access token (RFC 9068, 2.1)."""
+
+REQUIRED_CLAIMS: Final = ("iss", "aud", "sub", "role", "iat", "nbf", "exp", "jti")
+
+ROLES: Final = frozenset({"CUSTOMER", "ADMIN"})
+
+CLOCK_SKEW: Final = 5.0
+"""Seconds by which the clocks of signer and verifier may differ."""
+
+FetchKeys = Callable[[], Awaitable[Mapping[str, Any]]]
+"""Gives the JSON Web Key Set (RFC 7517) as it is now."""
+
+_OPTIONS: Final[Options] = {"require": list(REQUIRED_CLAIMS), "verify_signature": True}
+_MAX_LENGTH: Final = 4096
+_MAX_CACHED: Final = 10_000
+
+
+class KeySet:
+    """The public keys that tokens are verified with, fetched when first needed and when an unknown one is named.
+
+    Args:
+        fetch: Gives the key set.
+        refresh_seconds: Age after which the set is fetched again, so that retired keys go.
+        min_interval: Seconds between two fetches, so that made-up key ids cannot flood the user service.
+    """
+
+    def __init__(self, fetch: FetchKeys, *, refresh_seconds: float = 60.0, min_interval: float = 1.0) -> None:
+        self._fetch = fetch
+        self._refresh_seconds = refresh_seconds
+        self._min_interval = min_interval
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = -float("inf")
+        self._lock = asyncio.Lock()
+
+    async def find(self, kid: str) -> jwt.PyJWK | None:
+        """The key of that id, or None if there is none."""
+        age = time.monotonic() - self._fetched_at
+        if age > self._refresh_seconds or (kid not in self._keys and age > self._min_interval):
+            await self._refresh(age)
+        return self._keys.get(kid)
+
+    async def _refresh(self, age_seen: float) -> None:
+        async with self._lock:
+            if time.monotonic() - self._fetched_at < age_seen:
+                return  # somebody else fetched while this call waited
+            key_set = await self._fetch()
+            self._keys = {
+                key["kid"]: jwt.PyJWK(key, algorithm=ALGORITHM)
+                for key in key_set.get("keys", ())
+                if key.get("alg") == ALGORITHM and key.get("kid")
+            }
+            self._fetched_at = time.monotonic()
+
+
+class TokenVerifier:
+    """Turns an `authorization` header into a Subject, or refuses it.
+
+    A verified token is remembered until it expires: the same person calls again and again with the same one.
+    """
+
+    def __init__(self, keys: KeySet, *, issuer: str, audience: str) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = audience
+        self._verified: OrderedDict[str, tuple[Subject, float, str]] = OrderedDict()
+
+    async def verify(self, authorization: str) -> Subject:
+        """The person whom a header of the form `Bearer <token>` stands for.
+
+        Raises:
+            Unauthenticated: TOKEN_EXPIRED, or TOKEN_INVALID for whatever else is wrong; the text does not help an attacker.
+            Unavailable: The keys cannot be had at the moment.
+        """
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token or len(token) > _MAX_LENGTH or not token.isascii():
+            raise _invalid()
+        remembered = self._verified.get(token)
+        if remembered is not None:
+            subject, expires, kid = remembered
+            if time.time() > expires + CLOCK_SKEW:
+                del self._verified[token]
+                raise _expired()
+            if await self._keys.find(kid) is not None:  # a retired key takes its tokens with it
+                self._verified.move_to_end(token)
+                return subject
+            del self._verified[token]
+            raise _invalid()
+        subject, expires, kid = await self._check(token)
+        self._verified[token] = (subject, expires, kid)
+        if len(self._verified) > _MAX_CACHED:
+            self._verified.popitem(last=False)
+        return subject
+
+    async def _check(self, token: str) -> tuple[Subject, float, str]:
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.PyJWTError, ValueError, RecursionError) as garbage:
+            raise _invalid() from garbage
+        kid = header.get("kid")
+        if (
+            header.get("alg") != ALGORITHM
+            or str(header.get("typ", "")).lower() != TOKEN_TYPE
+            or not isinstance(kid, str)
+            or not header.keys() <= {"alg", "typ", "kid"}  # jku, jwk, x5u, crit and the like have no business here
+        ):
+            raise _invalid()
+        key = await self._keys.find(kid)
+        if key is None:
+            raise _invalid()
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=CLOCK_SKEW,
+                options=_OPTIONS,
+            )
+        except jwt.ExpiredSignatureError as expired:
+            raise _expired() from expired
+        except (jwt.PyJWTError, ValueError) as wrong:
+            raise _invalid() from wrong
+        if not isinstance(claims["sub"], str) or not claims["sub"] or claims["role"] not in ROLES:
+            raise _invalid()
+        return Subject(claims["sub"], claims["role"], token), float(claims["exp"]), kid
+
+
+def _invalid() -> Unauthenticated:
+    return Unauthenticated("TOKEN_INVALID", "the access token is not valid")
+
+
+def _expired() -> Unauthenticated:
+    return Unauthenticated("TOKEN_EXPIRED", "the access token has expired; refresh it")
