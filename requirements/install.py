@@ -22,7 +22,7 @@ LOG = VENV / "install.log"
 
 UNREACHABLE = (
     "name resolution|Name or service not known|nodename nor servname|NewConnectionError|ConnectTimeout|ReadTimeout"
-    "|ProxyError|SSLError|Connection (refused|reset|broken|aborted)|Network is unreachable|Max retries exceeded"
+    "|ProxyError|SSLError|Connection (?:refused|reset|broken|aborted)|Network is unreachable|Max retries exceeded"
 )
 # What the system or pip says -> what a person can do about it; the first that is found counts.
 SENTENCES = (
@@ -36,8 +36,8 @@ SENTENCES = (
         "pip cannot reach its package index: see .venv/install.log, the network and PIP_INDEX_URL.",
     ),
     (
-        "No matching distribution found",
-        "A package has no build for this platform or Python; its name is in .venv/install.log.",
+        r"No matching distribution found for (\S+)",
+        "pip finds no {} for this platform and Python; see .venv/install.log.",
     ),
     ("Permission denied|Read-only file system", "This user may not write into .venv: change its owner or remove it."),
     (
@@ -166,8 +166,9 @@ def _write(path: Path, content: str, mode: int) -> None:
 
 def _sentence(words: str) -> str:
     for pattern, sentence in SENTENCES:
-        if re.search(pattern, words):
-            return sentence
+        found = re.search(pattern, words)
+        if found:
+            return sentence.format(*found.groups())
     last = (words.strip().splitlines() or ["no reason was given"])[-1]
     return f"The environment cannot be made: {last}"
 
