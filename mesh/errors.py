@@ -21,7 +21,7 @@ The client side raises the same class again: a neighbour's error is caught by ty
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import ClassVar, Final
+from typing import Final
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -77,7 +77,7 @@ class MeshError(Exception):
         ValueError: The reason is none of the contract's.
     """
 
-    code: ClassVar[grpc.StatusCode]
+    code: grpc.StatusCode
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Access tokens: signed JWTs (RFC 9068 profile), verified again in every service against the keys the contract names."""
+"""Access tokens: signed JWTs (RFC 9068 profile), verified again in every service."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ import jwt
 from jwt.types import Options
 
 from mesh.call import Subject
-from mesh.errors import Unauthenticated
+from mesh.errors import MeshError, Unauthenticated
 
 ALGORITHM: Final = "EdDSA"
 """The one algorithm tokens are signed with. Fixed here, never taken from a token (RFC 8725, 3.1)."""
@@ -51,10 +51,20 @@ class KeySet:
         self._lock = asyncio.Lock()
 
     async def find(self, kid: str) -> jwt.PyJWK | None:
-        """The key of that id, or None if there is none."""
+        """The key of that id, or None if there is none.
+
+        Raises:
+            MeshError: The keys cannot be fetched and this one is not known from before.
+        """
         age = time.monotonic() - self._fetched_at
         if age > self._refresh_seconds or (kid not in self._keys and age > self._min_interval):
-            await self._refresh(age)
+            try:
+                await self._refresh(age)
+            except MeshError:
+                # A key known from before goes on counting: log-in may be down without taking the shop with it.
+                if kid not in self._keys:
+                    raise
+                self._fetched_at = time.monotonic() - self._refresh_seconds + self._min_interval
         return self._keys.get(kid)
 
     async def _refresh(self, age_seen: float) -> None:
@@ -86,7 +96,7 @@ class TokenVerifier:
         """The person whom a header of the form `Bearer <token>` stands for.
 
         Raises:
-            Unauthenticated: TOKEN_EXPIRED, or TOKEN_INVALID for whatever else is wrong; the text does not help an attacker.
+            Unauthenticated: TOKEN_EXPIRED, or TOKEN_INVALID for whatever else is wrong; the text helps no attacker.
             Unavailable: The keys cannot be had at the moment.
         """
         scheme, _, token = authorization.partition(" ")

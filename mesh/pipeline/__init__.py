@@ -1,0 +1,9 @@
+"""The server pipeline: one interceptor, and per method the named stages that its contract asks for.
+
+Read `compiler.py` first: it holds the order and its reasons.
+"""
+
+from mesh.pipeline.compiler import STAGES, PipelineCompiler, stages_of
+from mesh.pipeline.interceptor import PipelineInterceptor
+
+__all__ = ["STAGES", "PipelineCompiler", "PipelineInterceptor", "stages_of"]

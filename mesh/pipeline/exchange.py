@@ -1,0 +1,69 @@
+"""What the stages of the pipeline hand to each other: one object a call."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import grpc
+
+from mesh.call import Call
+from mesh.ids import uuid7
+from mesh.policy import MethodPolicy
+
+_SAFE_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+_SPIFFE: Final = re.compile(r"spiffe://[^/]+/(?P<workload>[a-z][a-z0-9-]*)")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One call on its way through the stages, and what became of it."""
+
+    policy: MethodPolicy
+    request: Any
+    """The decoded request, or an iterator of requests."""
+    context: Any
+    """grpc.aio.ServicerContext. Not typed so: the published stubs miss that time_remaining() and code() may be None."""
+    metadata: Mapping[str, str]
+    """Text metadata; of a repeated key all values, joined by commas."""
+    call: Call
+    code: grpc.StatusCode = field(default=grpc.StatusCode.OK)
+    reason: str = ""
+    """Reason of the error, where one was sent."""
+
+
+Next = Callable[[Exchange], Awaitable[Any]]
+"""The rest of the pipeline: answers with the response message, or its bytes, or None after a stream."""
+
+Stage = Callable[[MethodPolicy, Next], Next]
+"""Builds one step of one method's pipeline around the rest. Called once a method."""
+
+
+def open_exchange(policy: MethodPolicy, request: Any, context: Any) -> Exchange:
+    """Reads identity and ids of a call that has just arrived."""
+    metadata: dict[str, str] = {}
+    for key, value in context.invocation_metadata() or ():
+        if isinstance(value, str):
+            metadata[key] = f"{metadata[key]},{value}" if key in metadata else value
+    request_id = _safe(metadata.get("x-request-id")) or uuid7()
+    call = Call(
+        method=policy,
+        request_id=request_id,
+        correlation_id=_safe(metadata.get("x-correlation-id")) or request_id,
+        caller=_peer(context),
+    )
+    return Exchange(policy, request, context, metadata, call)
+
+
+def _safe(value: str | None) -> str | None:
+    """An id as it came if it is short and harmless, else None: it goes into logs and headers."""
+    return value if value is not None and _SAFE_ID.fullmatch(value) else None
+
+
+def _peer(context: Any) -> str | None:
+    """The workload that the client certificate names (SPIFFE id), or None without one."""
+    for identity in context.auth_context().get("peer_spiffe_id", ()):
+        match = _SPIFFE.fullmatch(identity.decode())
+        if match:
+            return match["workload"]
+    return None

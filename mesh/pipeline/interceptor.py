@@ -1,0 +1,106 @@
+"""The one server interceptor: puts each method's compiled pipeline around its handler, of whatever RPC kind."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from mesh.pipeline.compiler import PipelineCompiler
+from mesh.pipeline.exchange import Exchange, Next, open_exchange
+from mesh.pipeline.protection import Malformed
+from mesh.policy import MethodPolicy
+
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any]  # generic in the stubs only
+    Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
+Behaviour = Callable[[Any, Any], Any]
+
+
+class PipelineInterceptor(grpc.aio.ServerInterceptor):
+    """Serves a method only through its pipeline; one without a policy is not served at all.
+
+    Args:
+        methods: The policies, by gRPC path.
+        compiler: Builds pipelines; each is built when its method is first called.
+    """
+
+    def __init__(self, methods: Mapping[str, MethodPolicy], compiler: PipelineCompiler) -> None:
+        self._methods = methods
+        self._compiler = compiler
+        self._handlers: dict[str, "Handler"] = {}
+
+    async def intercept_service(
+        self, continuation: "Continuation", handler_call_details: grpc.HandlerCallDetails
+    ) -> "Handler | None":
+        """Finds or builds the handler of the method that is called (grpc.aio.ServerInterceptor)."""
+        path = handler_call_details.method
+        handler = self._handlers.get(path)
+        if handler is None:
+            bare = await continuation(handler_call_details)
+            policy = self._methods.get(path)
+            if bare is None or policy is None:
+                return None  # gRPC answers UNIMPLEMENTED
+            handler = self._handlers[path] = self._wrap(policy, bare)
+        return handler
+
+    def _wrap(self, policy: MethodPolicy, bare: "Handler") -> "Handler":
+        behaviour, make_handler = _behaviour_of(bare)
+        run = self._compiler.compile(policy, _as_next(behaviour))
+
+        # grpc.aio looks at the function: only a coroutine function is served asynchronously.
+        async def serve(request: Any, context: Any) -> Any:
+            return await run(open_exchange(policy, request, context))
+
+        handler: Handler = make_handler(
+            serve,
+            request_deserializer=_forgiving(bare.request_deserializer),
+            response_serializer=_serialize,
+        )
+        return handler
+
+
+def _behaviour_of(bare: "Handler") -> tuple[Behaviour, Callable[..., Any]]:
+    match (bare.request_streaming, bare.response_streaming):
+        case (False, False):
+            return bare.unary_unary, grpc.unary_unary_rpc_method_handler  # type: ignore[return-value]
+        case (False, True):
+            return bare.unary_stream, grpc.unary_stream_rpc_method_handler  # type: ignore[return-value]
+        case (True, False):
+            return bare.stream_unary, grpc.stream_unary_rpc_method_handler  # type: ignore[return-value]
+        case _:
+            return bare.stream_stream, grpc.stream_stream_rpc_method_handler  # type: ignore[return-value]
+
+
+def _as_next(behaviour: Behaviour) -> Next:
+    """A handler as the innermost step. A generator becomes a coroutine that writes: stages see one kind only."""
+    if inspect.isasyncgenfunction(behaviour):
+
+        async def write_all(exchange: Exchange) -> None:
+            async for response in behaviour(exchange.request, exchange.context):
+                await exchange.context.write(response)
+
+        return write_all
+
+    async def call(exchange: Exchange) -> Any:
+        return await behaviour(exchange.request, exchange.context)
+
+    return call
+
+
+def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """A deserializer that lets damaged bytes through to validation: gRPC itself would answer INTERNAL, bare."""
+
+    def decode(data: bytes) -> Any:
+        try:
+            return deserialize(data) if deserialize else data
+        except (DecodeError, ValueError):
+            return Malformed()
+
+    return decode
+
+
+def _serialize(response: Message | bytes) -> bytes:
+    """A response as bytes; one that was stored already is bytes. Deterministic, so that a repeat gets the same ones."""
+    return response if isinstance(response, bytes) else response.SerializeToString(deterministic=True)
