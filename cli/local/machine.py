@@ -54,8 +54,11 @@ class Machine:
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._stop.set)
         async with AsyncExitStack() as stack:
+            control = ControlServer(self._home.control_socket, self._answer)
+            await control.open()
+            stack.push_async_callback(control.close)
             stack.push_async_callback(self._drain)
-            starting = asyncio.create_task(self._start(stack), name="start")
+            starting = asyncio.create_task(self._start(), name="start")
             stopped = asyncio.create_task(self._stop.wait(), name="stop asked for")
             await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
@@ -67,14 +70,17 @@ class Machine:
                 await stopped
             when_stopping()
 
-    async def _start(self, stack: AsyncExitStack) -> Ports:
+    async def _start(self) -> Ports:
         previous = read_run_state(self._home.run_file)
-        if previous is not None and previous.processes:
-            with step(self._progress, "leftovers") as current:
-                ended = await asyncio.to_thread(end_leftovers, previous)
-                current.detail = f"ended {', '.join(ended)}" if ended else "none"
-        names = catalog.runnable(catalog.workloads())
-        places = slots(names, self._settings.replicas)
+        if previous is not None and any(record.process() for record in previous.processes):
+            with step(self._progress, "leftovers of a killed run") as current:
+                current.detail = f"ended {', '.join(await asyncio.to_thread(end_leftovers, previous))}"
+        workloads = catalog.workloads()
+        names = self._chosen(catalog.runnable(workloads))
+        # Places are given out over the whole contract: a service keeps its port whatever else is started.
+        places = [
+            slot for slot in slots(workloads, self._settings.replicas) if slot.workload in {*names, PORTAL}
+        ]
         ours = self._settings.database_url is None, self._settings.nats_url is None
         ports = plan(self._settings, places, previous.ports if previous else None, database=ours[0], broker=ours[1])
         shop = self._shop(ports, places)
@@ -85,12 +91,16 @@ class Machine:
         self._supervisor = Supervisor(
             self._home.run_file, ports, Recorded.of("supervisor", os.getpid(), sys.executable)
         )
-        control = ControlServer(self._home.control_socket, self._answer)
-        await control.open()
-        stack.push_async_callback(control.close)
         await self._start_data(shop)
         await self._start_shop(shop)
         return ports
+
+    def _chosen(self, names: list[str]) -> list[str]:
+        wanted = self._settings.services
+        unknown = sorted(set(wanted or ()) - set(names))
+        if unknown:
+            raise Failure(f"ZOCO_SERVICES names {unknown[0]}, but the services are {', '.join(names)}.")
+        return names if wanted is None else [name for name in names if name in wanted]
 
     def _shop(self, ports: Ports, places: list[Slot]) -> Shop:
         secrets = passwords(self._home, [slot.workload for slot in places if slot.workload != PORTAL])
@@ -140,6 +150,8 @@ class Machine:
             current.detail = f"applied to {', '.join(pending)}" if pending else "nothing to do"
 
     async def _start_shop(self, shop: Shop) -> None:
+        if not shop.services:
+            return
         stages = [shop.processes()]
         if has_edge():
             stages.append([await asyncio.to_thread(edge_process, shop)])
@@ -152,12 +164,17 @@ class Machine:
                 watching.cancel()
             current.detail = f"{total} healthy"
         files = sorted((PROJECT / "catalog").glob("*.csv"))
-        if self._settings.sample_catalog and files and has_edge() and not self._home.seeded_file.exists():
+        if files and self._sells(shop) and not self._home.seeded_file.exists():
             with step(self._progress, "sample catalog") as current:
                 for file in files:
                     current.update(file.name)
                     current.detail = await self._command("import", str(file))
                 self._home.seeded_file.touch()
+
+    def _sells(self, shop: Shop) -> bool:
+        """Whether the sample catalog is wanted and can be loaded: through the edge, as the administrator."""
+        needed = {"user", "product", "inventory"} <= set(shop.services)
+        return self._settings.sample_catalog and needed and has_edge()
 
     async def _count(self, current: Step, total: int) -> None:
         supervisor = self._supervised()
@@ -211,7 +228,7 @@ class Machine:
         """Answer the control socket."""
         match request:
             case {"request": "status"}:
-                rows = self._supervised().report(memory=bool(request.get("memory")))
+                rows = self._supervisor.report(memory=bool(request.get("memory"))) if self._supervisor else []
                 return {
                     "phase": self._phase(),
                     "pid": os.getpid(),

@@ -138,7 +138,7 @@ def _block(
             require_free(base + place, purpose, variable)
         return base
     highest = 65535 - max(places)
-    candidates = [*([last] if last else []), *range(default, highest, max(_STRIDE, 1 + max(places)))]
+    candidates: list[int] = [*([last] if last else []), *range(default, highest, max(_STRIDE, 1 + max(places)))]
     for base in candidates:
         if all(is_free(base + place) for place in places):
             return base

@@ -31,6 +31,9 @@ class LocalSettings(BaseSettings):
     replicas: Annotated[dict[str, int], NoDecode] = Field(
         default_factory=dict, description="Processes a service, as `product=2,order=2`; one where not named."
     )
+    services: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        default=None, description="Start only these, as `user,product`; `none`: only database and broker."
+    )
     envoy: Path | None = Field(default=None, description="An Envoy binary to use instead of the packaged one.")
     start_timeout: float = Field(default=60.0, gt=0, description="Seconds a process may take to become healthy.")
     sample_catalog: bool = Field(default=True, description="Load the sample catalog on the first start.")
@@ -68,6 +71,13 @@ class LocalSettings(BaseSettings):
         if any(not sign or not count.strip().isdigit() or int(count) < 1 for _, sign, count in pairs):
             raise ValueError("must read like product=2,order=3, each at least 1")
         return {name.strip(): int(count) for name, _, count in pairs}
+
+    @field_validator("services", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return () if value == "none" else tuple(name.strip() for name in value.split(",") if name.strip())
 
     @property
     def moved(self) -> bool:

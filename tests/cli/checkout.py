@@ -1,0 +1,87 @@
+"""What the tests of the command line share: a home with its command line, free ports, waiting for a condition."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.local.home import Home
+from cli.local.settings import PROJECT
+
+_PATIENCE_SECONDS = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def free_edge_port() -> int:
+    """A port that is free together with the TLS port that follows from it."""
+    while True:
+        port = free_port()
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port + 363))
+            except (OSError, OverflowError):
+                continue
+        return port
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        await asyncio.sleep(0.01)
+
+
+def until_now(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """One home with the command line, as a person has it: database and broker only, on ports of its own."""
+
+    home: Home
+    edge_port: int
+
+    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        theirs = {name: value for name, value in os.environ.items() if not name.startswith(("ZOCO_", "DATABASE_", "NATS_"))}
+        ours = {
+            "ZOCO_HOME": str(self.home.root),
+            "ZOCO_EDGE_PORT": str(self.edge_port),
+            "ZOCO_SERVICES": "none",
+        }
+        return {**theirs, **ours, **(extra or {})}
+
+    def zoco(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cli", *arguments],
+            env=self.environment(extra),
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli", *arguments],
+            env=self.environment(),
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
