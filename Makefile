@@ -45,7 +45,7 @@ lint: environment-dev ## Style, types, architecture and contracts
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: run .venv/bin/ruff format ."; exit 1; }
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-logo > .cache/imports.txt || { cat .cache/imports.txt; exit 1; }
+	@mkdir -p .cache && { $(BIN)/lint-imports --no-logo > .cache/imports.txt || { cat .cache/imports.txt; exit 1; }; }
 	@$(BIN)/python -m mesh.compiler.buf lint
 	@echo "lint: 0 findings"
 
