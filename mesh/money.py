@@ -36,15 +36,15 @@ class MoneyError(ValueError):
     """
 
 
-class CurrencyMismatch(MoneyError):  # noqa: N818 - reads as what happened, like the reason of the same name
+class CurrencyMismatch(MoneyError):
     """Two currencies meet in one sum or comparison."""
 
 
-class InvalidCurrency(MoneyError):  # noqa: N818
+class InvalidCurrency(MoneyError):
     """Not an ISO 4217 code: three capital letters."""
 
 
-class InvalidAmount(MoneyError):  # noqa: N818
+class InvalidAmount(MoneyError):
     """Not a finite number, finer than the smallest coin of its currency, or beyond LARGEST."""
 
 
