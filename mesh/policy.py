@@ -161,7 +161,7 @@ def read_policy(descriptors: descriptor_pb2.FileDescriptorSet) -> Policy:
     calls: dict[str, list[str]] = {}
     for file in descriptors.file:
         for service in file.service:
-            options = _service_options(service)
+            options = service.options.Extensions[policy_pb2.service]
             if not options.workload:
                 continue
             full_name = f"{file.package}.{service.name}"
@@ -181,7 +181,7 @@ def read_policy(descriptors: descriptor_pb2.FileDescriptorSet) -> Policy:
 
 def _read_method(service: str, workload: str, method: descriptor_pb2.MethodDescriptorProto) -> MethodPolicy:
     where = f"/{service}/{method.name}"
-    options = _method_options(method)
+    options = method.options.Extensions[policy_pb2.method]
     if not options.ByteSize():
         raise PolicyError(f"{where}: no policy; add option (zoco.mesh.v1.method)")
     if options.access.edge == policy_pb2.EDGE_AUDIENCE_UNSPECIFIED:
@@ -218,17 +218,6 @@ def _read_method(service: str, workload: str, method: descriptor_pb2.MethodDescr
         token_keys=options.token_keys,
         routes=tuple(_routes(method.options.Extensions[annotations_pb2.http])),
     )
-
-
-# Generated stubs do not type extensions, so the two accesses stand here, each with its type.
-def _service_options(service: descriptor_pb2.ServiceDescriptorProto) -> policy_pb2.ServicePolicy:
-    options: policy_pb2.ServicePolicy = service.options.Extensions[policy_pb2.service]  # type: ignore[index]
-    return options
-
-
-def _method_options(method: descriptor_pb2.MethodDescriptorProto) -> policy_pb2.MethodPolicy:
-    options: policy_pb2.MethodPolicy = method.options.Extensions[policy_pb2.method]  # type: ignore[index]
-    return options
 
 
 def _routes(rule: http_pb2.HttpRule) -> Iterator[HttpRoute]:

@@ -72,12 +72,14 @@ def compile_protos(root: Path) -> Compiled:
             VALIDATE,
             *CARRIED_IN_ANY,
         )
-        _protoc(*sources, f"--python_out={out}", f"--pyi_out={out}", *contracts, VALIDATE)
+        # Not protoc's own --pyi_out: it types neither the values of an enum nor the options that extend a descriptor.
+        _protoc(*sources, _plugin("mypy"), f"--python_out={out}", f"--mypy_out={out}", *contracts, VALIDATE)
         descriptors = (out / DESCRIPTORS).read_bytes()
         # The gRPC plugins write a file for every input, also where there is no service in it.
         if with_services := _with_services(descriptors, contracts):
-            plugin = f"--plugin=protoc-gen-mypy_grpc={executable('protoc-gen-mypy_grpc')}"
-            _protoc(*sources, plugin, f"--grpc_python_out={out}", f"--mypy_grpc_out={out}", *with_services)
+            _protoc(
+                *sources, _plugin("mypy_grpc"), f"--grpc_python_out={out}", f"--mypy_grpc_out={out}", *with_services
+            )
         _mark_packages(out)
         files = {
             path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()
@@ -127,6 +129,10 @@ def executable(name: str) -> Path:
             f"{name} is missing in {path.parent.parent.name}: run `make gen`, which installs what it needs."
         )
     return path
+
+
+def _plugin(name: str) -> str:
+    return f"--plugin=protoc-gen-{name}={executable(f'protoc-gen-{name}')}"
 
 
 def _with_services(descriptors: bytes, contracts: list[str]) -> list[str]:

@@ -25,7 +25,10 @@ service SampleService {
 }
 message GetSampleRequest { string id = 1 [(buf.validate.field).string.uuid = true]; }
 // A thing with a price.
-message Sample { string id = 1; google.type.Money price = 2; }
+message Sample {
+  enum State { STATE_UNSPECIFIED = 0; SOLD = 1; }
+  string id = 1; google.type.Money price = 2; State state = 3;
+}
 """
 
 
@@ -79,9 +82,15 @@ def test_stubs_are_typed_for_async_channels(contracts: Path) -> None:
     assert "GetSample: _aio.UnaryUnaryMultiCallable[" in stub
 
 
+def test_values_of_an_enum_are_a_type_of_their_own(contracts: Path) -> None:
+    messages = compile_protos(contracts).files["sample/v1/sample_pb2.pyi"].decode()
+    assert 'ValueType = _typing.NewType("ValueType", _builtins.int)' in messages
+    assert "state: Global___Sample.State.ValueType" in messages
+
+
 def test_a_wrong_contract_is_refused_with_file_and_line(contracts: Path) -> None:
     (contracts / "sample/v1/sample.proto").write_text(SAMPLE.replace("google.type.Money", "google.type.Coins"))
-    with pytest.raises(CompileError, match=r"sample/v1/sample\.proto:12:.*google\.type\.Coins"):
+    with pytest.raises(CompileError, match=r"sample/v1/sample\.proto:14:.*google\.type\.Coins"):
         compile_protos(contracts)
 
 
