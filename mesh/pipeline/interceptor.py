@@ -24,12 +24,20 @@ class PipelineInterceptor(grpc.aio.ServerInterceptor):
     Args:
         methods: The policies, by gRPC path.
         compiler: Builds pipelines; each is built when its method is first called.
+        open_services: Full names of services that are served bare: a health check pays for nothing.
     """
 
-    def __init__(self, methods: Mapping[str, MethodPolicy], compiler: PipelineCompiler) -> None:
+    def __init__(
+        self,
+        methods: Mapping[str, MethodPolicy],
+        compiler: PipelineCompiler,
+        *,
+        open_services: frozenset[str] = frozenset(),
+    ) -> None:
         self._methods = methods
+        self._open_services = open_services
         self._compiler = compiler
-        self._handlers: dict[str, "Handler"] = {}
+        self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(
         self, continuation: "Continuation", handler_call_details: grpc.HandlerCallDetails
@@ -39,6 +47,8 @@ class PipelineInterceptor(grpc.aio.ServerInterceptor):
         handler = self._handlers.get(path)
         if handler is None:
             bare = await continuation(handler_call_details)
+            if bare is not None and path.split("/")[1] in self._open_services:
+                return bare
             policy = self._methods.get(path)
             if bare is None or policy is None:
                 return None  # gRPC answers UNIMPLEMENTED

@@ -1,0 +1,100 @@
+"""Health (grpc.health.v1): serving only while everything a process needs is reachable, and not while it drains."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio
+
+from mesh.logs import logger
+
+SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+
+PROBE_INTERVAL: Final = 1.0
+PROBE_TIMEOUT: Final = 2.0
+
+REASON_HEADER: Final = "x-health-reason"
+VERSION_HEADER: Final = "x-health-version"
+UPTIME_HEADER: Final = "x-health-uptime-seconds"
+
+Probe = Callable[[], Awaitable[None]]
+"""Returns when the thing is reachable, raises when it is not."""
+
+_log = logger("health")
+
+
+class Health(aio.HealthServicer):  # type: ignore[misc]  # the package has no types
+    """The health service of a process.
+
+    Beside the status, Check tells reason, version and uptime in its trailing metadata, for those who show them.
+
+    Args:
+        services: Full names that are reported beside the whole (``""``).
+        probes: What the process needs, by name.
+    """
+
+    def __init__(self, services: Iterable[str], probes: Mapping[str, Probe]) -> None:
+        super().__init__()
+        self._names = ("", *services)
+        self._probes = probes
+        self._reason = "starting"
+        self._draining = False
+        self._started = time.monotonic()
+        self._version = own_version()
+
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Any) -> health_pb2.HealthCheckResponse:  # noqa: N802 - named by the contract
+        """The status of a service now (grpc.health.v1.Health/Check)."""
+        context.set_trailing_metadata(
+            (
+                (REASON_HEADER, self._reason),
+                (VERSION_HEADER, self._version),
+                (UPTIME_HEADER, str(int(time.monotonic() - self._started))),
+            )
+        )
+        return await super().Check(request, context)
+
+    async def watch_probes(self) -> None:
+        """Probes what the process needs, for ever, and reports changes. Run it as a task."""
+        while True:
+            await self.probe()
+            await asyncio.sleep(PROBE_INTERVAL)
+
+    async def probe(self) -> None:
+        """Probes once and reports the result."""
+        reason = "; ".join([failure for failure in await asyncio.gather(*map(self._try, self._probes)) if failure])
+        if not self._draining:
+            await self._report(reason)
+
+    async def drain(self) -> None:
+        """Reports NOT_SERVING from now on."""
+        self._draining = True
+        await self._report("draining")
+
+    async def _report(self, reason: str) -> None:
+        if reason != self._reason:
+            _log.info("health changed", serving=not reason, reason=reason or "all probes pass")
+        self._reason = reason
+        for name in self._names:
+            await self.set(name, NOT_SERVING if reason else SERVING)
+
+    async def _try(self, name: str) -> str:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                await self._probes[name]()
+        except TimeoutError:
+            return f"{name}: no answer within {PROBE_TIMEOUT:g} s"
+        except Exception as error:  # noqa: BLE001 - whatever a probe raises is the reason for not serving
+            return f"{name}: {type(error).__name__}"
+        return ""
+
+
+def own_version() -> str:
+    """The version of this installation, or `unknown` in a bare checkout."""
+    with contextlib.suppress(PackageNotFoundError):
+        return version("zoco")
+    return "unknown"

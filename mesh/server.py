@@ -1,0 +1,114 @@
+"""The gRPC server of a process: mTLS, the pipeline, and the services every process has."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from grpc_channelz.v1 import channelz_pb2
+from grpc_channelz.v1.channelz import aio as channelz
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+
+from mesh.channel import MAX_MESSAGE
+from mesh.health import Health
+from mesh.pipeline import PipelineCompiler, PipelineInterceptor
+from mesh.policy import Audience, MethodPolicy, Policy
+from mesh.reflection import METHOD, REFLECTION_SERVICES, add_reflection
+
+Servicer = tuple[Callable[[Any, Any], None], Any]
+"""A generated `add_XServicer_to_server` and the servicer it adds."""
+
+OPERATOR: Final = "operator"
+"""The identity that a person debugs with."""
+
+HEALTH_SERVICE: Final = "grpc.health.v1.Health"
+
+_CHANNELZ: Final = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"]
+CHANNELZ_SERVICE: Final[str] = _CHANNELZ.full_name
+
+_OPTIONS: Final = (
+    ("grpc.so_reuseport", 0),  # else two processes share a port in silence
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class MissingServicer(Exception):
+    """A service of the contract that nobody serves: the process does not start. Names the service."""
+
+
+def build_server(
+    workload: str,
+    *,
+    policy: Policy,
+    compiler: PipelineCompiler,
+    servicers: Sequence[Servicer],
+    health: Health,
+    pki_dir: Path,
+    listen: str,
+) -> tuple[grpc.aio.Server, int]:
+    """Makes the server, bound but not started, and tells its port.
+
+    Raises:
+        MissingServicer: The contract gives this workload a service that no servicer serves.
+        OSError: The address cannot be bound.
+    """
+    expected = policy.workloads[workload].services if workload in policy.workloads else ()
+    methods = {**policy.methods, **operator_methods()}
+    server = grpc.aio.server(
+        interceptors=[PipelineInterceptor(methods, compiler, open_services=frozenset({HEALTH_SERVICE}))],
+        options=_OPTIONS,
+    )
+    for add, servicer in servicers:
+        add(servicer, server)
+    _require_all(expected, servicers)
+    add_HealthServicer_to_server(health, server)
+    channelz.add_channelz_servicer(server)
+    add_reflection(server, (*expected, HEALTH_SERVICE, CHANNELZ_SERVICE))
+    try:
+        port = server.add_secure_port(listen, server_credentials(pki_dir))
+    except RuntimeError as refused:
+        raise OSError(f"cannot listen on {listen}: {refused}") from refused
+    return server, port
+
+
+def server_credentials(pki_dir: Path) -> grpc.ServerCredentials:
+    """Own certificate and key; whoever calls must show one of the same CA."""
+    return grpc.ssl_server_credentials(
+        [((pki_dir / "key.pem").read_bytes(), (pki_dir / "cert.pem").read_bytes())],
+        root_certificates=(pki_dir / "ca.pem").read_bytes(),
+        require_client_auth=True,
+    )
+
+
+def operator_methods() -> Mapping[str, MethodPolicy]:
+    """The policies of what every process serves to an operator: reflection and channelz."""
+    found = [_operator_method(service, METHOD, streaming=True) for service in REFLECTION_SERVICES]
+    found += [_operator_method(CHANNELZ_SERVICE, method.name, streaming=False) for method in _CHANNELZ.methods]
+    return {method.path: method for method in found}
+
+
+def _operator_method(service: str, name: str, *, streaming: bool) -> MethodPolicy:
+    return MethodPolicy(
+        service=service,
+        name=name,
+        workload="",
+        request_type="",
+        response_type="",
+        client_streaming=streaming,
+        server_streaming=streaming,
+        audience=Audience.NONE,
+        callers=frozenset({OPERATOR}),
+        deadline=timedelta(hours=1) if streaming else timedelta(seconds=10),
+    )
+
+
+def _require_all(expected: Iterable[str], servicers: Sequence[Servicer]) -> None:
+    for service in expected:
+        short = service.rpartition(".")[2]
+        if not any(add.__name__ == f"add_{short}Servicer_to_server" for add, _ in servicers):
+            raise MissingServicer(f"the contract says that this process serves {service}; add its servicer")
