@@ -1,0 +1,1 @@
+"""Stock: what can be bought, what is held, what was sold."""
