@@ -1,0 +1,89 @@
+"""The Envoy edge out of the contract: `render` for one edge, `emit` for what stands in generated/."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import yaml
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from gateway.clusters import clusters
+from gateway.contract import ContractError, ExposedMethod, exposed_methods
+from gateway.listeners import listeners
+from gateway.routes import virtual_host
+from gateway.runtime import EdgeRuntime, cluster_runtime
+from gateway.xds import Message, socket_address
+from mesh.compiler import CompileError, Files
+
+GENERATED: Final = "envoy/edge.yaml"
+"""Where the edge of a cluster goes under `generated/`."""
+
+_HEADER: Final = "# The public edge, as it runs in a cluster. Generated from protos/ by `make gen`. Do not edit.\n"
+
+
+def bootstrap(runtime: EdgeRuntime, methods: Sequence[ExposedMethod]) -> Message:
+    """Give Envoy's whole configuration.
+
+    Args:
+        runtime: addresses, files and environment of this edge.
+        methods: what the contract exposes.
+
+    Returns:
+        An envoy.config.bootstrap.v3.Bootstrap in its JSON form.
+
+    Raises:
+        ContractError: the runtime has no address for a workload that the contract names.
+    """
+    if missing := sorted({method.workload for method in methods} - runtime.workloads.keys()):
+        raise ContractError(f"The edge has no address for the workload {missing[0]}.")
+    routes = {"name": "edge", "virtual_hosts": [virtual_host(runtime, methods)]}
+    return {
+        "node": {"id": "edge", "cluster": "edge"},
+        "admin": {"address": socket_address(runtime.admin)},
+        "static_resources": {
+            "listeners": listeners(runtime, methods, routes),
+            "clusters": clusters(runtime),
+        },
+    }
+
+
+def render(runtime: EdgeRuntime) -> str:
+    """Give the configuration file of an edge, from the contract that `runtime.files.descriptors` holds.
+
+    Args:
+        runtime: addresses, files and environment of this edge.
+
+    Returns:
+        YAML, for `envoy --config-path`.
+
+    Raises:
+        ContractError: the contract asks for what the edge cannot serve.
+        OSError: the descriptor set cannot be read.
+    """
+    descriptors = FileDescriptorSet.FromString(Path(runtime.files.descriptors).read_bytes())
+    return _dump(bootstrap(runtime, exposed_methods(descriptors)))
+
+
+def emit(descriptors: FileDescriptorSet) -> Files:
+    """Emit the edge of a cluster; one of the compiler's emitters.
+
+    Args:
+        descriptors: the contracts with all they import.
+
+    Returns:
+        The file under `generated/`.
+
+    Raises:
+        CompileError: the contract asks for what the edge cannot serve.
+    """
+    try:
+        methods = exposed_methods(descriptors)
+        runtime = cluster_runtime({method.workload for method in methods})
+        return {GENERATED: (_HEADER + _dump(bootstrap(runtime, methods))).encode()}
+    except (ContractError, ValueError) as error:
+        raise CompileError(str(error)) from error
+
+
+def _dump(config: Message) -> str:
+    # Both listeners share one route table: YAML writes it once and refers to it.
+    return yaml.safe_dump(config, sort_keys=False, width=140, allow_unicode=True)

@@ -1,0 +1,172 @@
+"""What Envoy says by itself, in the shape every error has: `{"code", "message", "details"}` with google.rpc details.
+
+A reply of Envoy's meets two kinds of exchange, and what fits one breaks the other:
+
+* It becomes the body: a client that speaks no gRPC, answered by what comes before the transcoder or by the transcoder.
+* It becomes grpc-status and grpc-message: a gRPC client, and a REST call that was transcoded already, where the
+  transcoder makes JSON of them again. There the text stays text, and details travel in grpc-status-details-bin.
+"""
+
+import base64
+from dataclasses import dataclass
+from typing import Any, Final
+
+from google.rpc.code_pb2 import (
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    PERMISSION_DENIED,
+    RESOURCE_EXHAUSTED,
+    UNAUTHENTICATED,
+    UNAVAILABLE,
+    UNIMPLEMENTED,
+)
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from gateway.xds import Message, extension
+from zoco.mesh.v1 import error_reason_pb2
+from zoco.mesh.v1.error_reason_pb2 import ErrorReason
+
+# Envoy's names for where a reply came from. Both come after the headers were rewritten to gRPC, and are yet plain HTTP.
+_BY_TRANSCODER: Final = "response.code_details.contains('grpc_json_transcode_failure')"
+_BY_TIMER: Final = (
+    "response.code_details in ['max_duration_timeout', 'stream_idle_timeout', 'request_overall_timeout']"
+    " && 'x-envoy-original-path' in request.headers"
+)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An error of the edge's own.
+
+    Attributes:
+        status: the HTTP status.
+        code: the google.rpc.Code in the JSON body.
+        reason: of zoco.mesh.v1.ErrorReason.
+        message: for a person.
+        grpc: the code a gRPC client gets, where it is another one.
+    """
+
+    status: int
+    code: int
+    reason: "ErrorReason.ValueType"
+    message: str
+    grpc: int | None = None
+
+
+_MALFORMED: Final = error_reason_pb2.MALFORMED_REQUEST
+_DOWN: Final = error_reason_pb2.DEPENDENCY_UNAVAILABLE
+
+REPLIES: Final = (
+    Reply(400, INVALID_ARGUMENT, _MALFORMED, "the request cannot be read"),
+    Reply(401, UNAUTHENTICATED, error_reason_pb2.TOKEN_INVALID, "the access token is missing or not valid"),
+    Reply(403, PERMISSION_DENIED, error_reason_pb2.ROLE_REQUIRED, "this is not allowed"),
+    Reply(404, NOT_FOUND, error_reason_pb2.METHOD_UNKNOWN, "there is nothing at this path", grpc=UNIMPLEMENTED),
+    Reply(405, UNIMPLEMENTED, error_reason_pb2.METHOD_UNKNOWN, "this path does not take this method"),
+    Reply(408, DEADLINE_EXCEEDED, error_reason_pb2.DEADLINE_OVER, "the request did not arrive in time"),
+    Reply(413, INVALID_ARGUMENT, _MALFORMED, "the body is too large"),
+    Reply(415, INVALID_ARGUMENT, _MALFORMED, "the body must be application/json"),
+    Reply(426, INVALID_ARGUMENT, _MALFORMED, "this protocol is not spoken here"),
+    Reply(429, RESOURCE_EXHAUSTED, error_reason_pb2.RATE_LIMITED, "too many requests"),
+    Reply(431, INVALID_ARGUMENT, _MALFORMED, "the headers are too large"),
+    Reply(500, INTERNAL, error_reason_pb2.INTERNAL_ERROR, "something went wrong"),
+    Reply(502, UNAVAILABLE, _DOWN, "the service cannot be reached"),
+    Reply(503, UNAVAILABLE, _DOWN, "the service cannot be reached"),
+    Reply(504, DEADLINE_EXCEEDED, error_reason_pb2.DEADLINE_OVER, "the service did not answer in time"),
+)
+
+
+def local_replies() -> Message:
+    """Give the HTTP connection manager's `local_reply_config`. The first mapper that matches is taken."""
+    plain = _any(_no_grpc_request(), _cel(_BY_TRANSCODER), _cel(_BY_TIMER))
+    return {
+        "mappers": [
+            _undecodable(),
+            *({"filter": _all(_status(reply.status), plain), **_as_body(reply)} for reply in REPLIES),
+            *({"filter": _status(reply.status), **_as_grpc(reply)} for reply in REPLIES),
+        ]
+    }
+
+
+def _undecodable() -> Message:
+    # The transcoder's own text says which field is wrong, and how.
+    reply = Reply(400, INVALID_ARGUMENT, _MALFORMED, "%LOCAL_REPLY_BODY%")
+    return {"filter": _all(_status(400), _cel(_BY_TRANSCODER)), **_as_body(reply)}
+
+
+def _as_body(reply: Reply) -> Message:
+    body: dict[str, Any] = {
+        "code": reply.code,
+        "message": reply.message,
+        "details": [
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": ErrorReason.Name(reply.reason),
+                "domain": "zoco",
+                "metadata": {},
+            },
+            {
+                "@type": "type.googleapis.com/google.rpc.RequestInfo",
+                "requestId": "%REQ(X-REQUEST-ID)%",
+                "servingData": "",
+            },
+        ],
+    }
+    return {
+        "body_format_override": {
+            "json_format": body,
+            "content_type": "application/json",
+            # What Envoy refuses before it read the headers has no request id.
+            "omit_empty_values": True,
+        }
+    }
+
+
+def _as_grpc(reply: Reply) -> Message:
+    code = reply.code if reply.grpc is None else reply.grpc
+    status = Status(code=code, message=reply.message)
+    status.details.add().Pack(ErrorInfo(reason=ErrorReason.Name(reply.reason), domain="zoco"))
+    details = base64.b64encode(status.SerializeToString(deterministic=True)).decode().rstrip("=")
+    headers = {"grpc-status": str(code), "grpc-status-details-bin": details}
+    return {
+        "headers_to_add": [
+            {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            for key, value in headers.items()
+        ],
+        "body_format_override": {"text_format_source": {"inline_string": reply.message}},
+    }
+
+
+def _all(*filters: Message) -> Message:
+    return {"and_filter": {"filters": list(filters)}}
+
+
+def _any(*filters: Message) -> Message:
+    return {"or_filter": {"filters": list(filters)}}
+
+
+def _status(status: int) -> Message:
+    value = {"default_value": status, "runtime_key": f"zoco.edge.reply.{status}"}
+    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
+
+
+def _no_grpc_request() -> Message:
+    header = {
+        "name": "content-type",
+        "string_match": {"prefix": "application/grpc"},
+        "invert_match": True,
+        "treat_missing_header_as_empty": True,
+    }
+    return {"header_filter": {"header": header}}
+
+
+def _cel(expression: str) -> Message:
+    return {
+        "extension_filter": extension(
+            "envoy.access_loggers.extension_filters.cel",
+            "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+            expression=expression,
+        )
+    }

@@ -1,0 +1,131 @@
+"""What one edge is told beyond the contract: where it listens, where the workloads are, which files it reads."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import PurePosixPath
+from typing import Literal, Self
+
+TRUST_DOMAIN = "zoco.local"
+PORTAL = "portal"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where something listens or is reached.
+
+    Attributes:
+        host: an IP address, or a name that DNS resolves.
+        port: TCP port.
+    """
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `host:port` or `[IPv6]:port`.
+
+        Raises:
+            ValueError: there is no port, or it is no number.
+        """
+        host, separator, port = text.rpartition(":")
+        if not separator or not host or not port.isdecimal():
+            raise ValueError(f"{text!r} is not HOST:PORT.")
+        return cls(host.removeprefix("[").removesuffix("]"), int(port))
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the host is an IP address."""
+        try:
+            ip_address(self.host)
+        except ValueError:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class EdgeFiles:
+    """Files Envoy reads. PEM, absolute.
+
+    Attributes:
+        certificate: of the workload `edge`, shown to the services.
+        key: of that certificate.
+        authority: certificates of the mesh's authority, which signs every workload.
+        public_certificate: what the TLS listener shows to clients; None where TLS ends before this edge.
+        public_key: of that certificate.
+        descriptors: the compiled contracts, `generated/descriptors.binpb`.
+    """
+
+    certificate: str
+    key: str
+    authority: str
+    public_certificate: str | None
+    public_key: str | None
+    descriptors: str
+
+
+@dataclass(frozen=True)
+class EdgeRuntime:
+    """One edge.
+
+    Attributes:
+        environment: `production` switches reflection off.
+        plain: where HTTP/1.1 and cleartext HTTP/2 are served.
+        tls: where the same is served over TLS; None switches it off.
+        admin: Envoy's own page; always on a loopback address.
+        workloads: addresses of each workload's processes, the portal included: `{"order": ("127.0.0.1:50054",)}`.
+        page: addresses of the portal's HTTP server.
+        files: identity and contract.
+        origins: what browsers may call from, as `https://shop.example`.
+        trusted_hops: proxies in front of this edge whose X-Forwarded-For is believed.
+        trace_collector: OTLP/gRPC collector for the edge's own spans; None sends none, the trace still starts here.
+    """
+
+    environment: Literal["dev", "production"]
+    plain: Address
+    tls: Address | None
+    admin: Address
+    workloads: Mapping[str, tuple[str, ...]]
+    page: tuple[str, ...]
+    files: EdgeFiles
+    origins: tuple[str, ...] = ()
+    trusted_hops: int = 0
+    trace_collector: str | None = None
+    trust_domain: str = field(default=TRUST_DOMAIN)
+
+    def __post_init__(self) -> None:
+        """Refuse what would be unsafe."""
+        if not self.admin.numeric or not ip_address(self.admin.host).is_loopback:
+            raise ValueError(f"Envoy's admin page must stay on a loopback address, not {self.admin.host}.")
+        if self.tls and not (self.files.public_certificate and self.files.public_key):
+            raise ValueError("The TLS listener needs a certificate and its key.")
+
+    def spiffe_id(self, workload: str) -> str:
+        """Give the identity that a workload's certificate must carry."""
+        return f"spiffe://{self.trust_domain}/{workload}"
+
+
+def cluster_runtime(workloads: Iterable[str]) -> EdgeRuntime:
+    """Give the edge as it runs in a cluster: every workload a DNS name, files mounted, TLS on.
+
+    Args:
+        workloads: names in the catalog, without the portal.
+    """
+    identity, public = PurePosixPath("/var/run/zoco/pki"), PurePosixPath("/var/run/zoco/edge-tls")
+    return EdgeRuntime(
+        environment="production",
+        plain=Address("0.0.0.0", 8080),  # noqa: S104 - an edge is there to be reached
+        tls=Address("0.0.0.0", 8443),  # noqa: S104 - an edge is there to be reached
+        admin=Address("127.0.0.1", 9901),
+        workloads={name: (f"{name}:50051",) for name in sorted({*workloads, PORTAL})},
+        page=(f"{PORTAL}:8080",),
+        files=EdgeFiles(
+            certificate=str(identity / "cert.pem"),
+            key=str(identity / "key.pem"),
+            authority=str(identity / "ca.pem"),
+            public_certificate=str(public / "cert.pem"),
+            public_key=str(public / "key.pem"),
+            descriptors="/etc/zoco/descriptors.binpb",
+        ),
+    )

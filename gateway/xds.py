@@ -1,0 +1,35 @@
+"""Envoy's configuration as plain data: the few shapes that repeat everywhere."""
+
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from gateway.runtime import Address
+
+Message: TypeAlias = dict[str, Any]
+"""An xDS message in its JSON form, with snake_case names."""
+
+
+def typed(message: str, **fields: Any) -> Message:
+    """Give a google.protobuf.Any.
+
+    Args:
+        message: full name of the xDS message, as `envoy.extensions.filters.http.router.v3.Router`.
+        **fields: what is in it.
+    """
+    return {"@type": f"type.googleapis.com/{message}", **fields}
+
+
+def extension(name: str, message: str, **fields: Any) -> Message:
+    """Give a TypedExtensionConfig, or any message that has a `name` and a `typed_config`."""
+    return {"name": name, "typed_config": typed(message, **fields)}
+
+
+def seconds(duration: timedelta | float) -> str:
+    """Give a google.protobuf.Duration in its JSON form, to the millisecond."""
+    value = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    return f"{value:.3f}".rstrip("0").rstrip(".") + "s"
+
+
+def socket_address(address: Address) -> Message:
+    """Give a core.v3.Address."""
+    return {"socket_address": {"address": address.host, "port_value": address.port}}
