@@ -134,7 +134,7 @@ class EventStore:
             connection: A transaction's, or one for reading.
             stream_id: Which stream.
             after: Only events with a higher version.
-            until: Only what had happened by this moment, itself included. Ends at the first later event, so that what is
+            until: Only what had happened by this moment, itself included. Ends at the first later event, so what is
                 returned has no gap even if a clock was set back in between.
         """
         events = self._events
