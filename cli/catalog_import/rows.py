@@ -23,7 +23,7 @@ _LONGEST_VALUE = 500
 _MOST_STOCK = 1_000_000_000
 _MOST_DIGITS = 12  # before the point, as the price filters of ListProducts have it
 
-_SHOWN_VALUE = 60
+_SHOWN_VALUE = 100
 _NANOS_A_CENT = 10_000_000
 
 _PRICE = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?", re.ASCII)

@@ -20,7 +20,7 @@ from mesh.errors import (
     from_rpc_error,
 )
 from zoco.product.v1.product_service_pb2 import ImportProductsRequest, ImportResult, ImportRow
-from zoco.product.v1.product_service_pb2_grpc import ProductServiceAsyncStub, ProductServiceStub
+from zoco.product.v1.product_service_pb2_grpc import ProductServiceStub
 
 PATIENCE_SECONDS = 60.0
 """How long a batch is tried again: longer than a service needs to be started anew."""
@@ -41,7 +41,7 @@ class BatchSender:
     def __init__(
         self, channel: grpc.aio.Channel, tokens: TokenSource, *, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
-        self._products: ProductServiceAsyncStub = ProductServiceStub(channel)
+        self._products = ProductServiceStub(channel)
         self._tokens = tokens
         self._patience = patience_seconds
 

@@ -9,7 +9,7 @@ import grpc
 
 from mesh.errors import from_rpc_error
 from zoco.user.v1.auth_service_pb2 import LoginRequest, LoginResponse, LogoutRequest, RefreshRequest, RefreshResponse
-from zoco.user.v1.auth_service_pb2_grpc import AuthServiceAsyncStub, AuthServiceStub
+from zoco.user.v1.auth_service_pb2_grpc import AuthServiceStub
 
 _CALL_SECONDS = 10.0
 _RENEWED_AT = 0.6  # of a token's life, so that a batch that is tried again does not outlive it
@@ -49,7 +49,7 @@ class AdminLogin:
         password: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._auth: AuthServiceAsyncStub = AuthServiceStub(channel)
+        self._auth = AuthServiceStub(channel)
         self._email = email
         self._password = password
         self._clock = clock
