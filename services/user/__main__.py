@@ -43,6 +43,7 @@ async def build(runtime: Runtime[UserSettings]) -> Service:
             (add_UserServiceServicer_to_server, UserServicer(accounts)),
         ],
         tasks=[lambda: reload_keys(keys), lambda: sweep(database, clock)],
+        token_keys=keys.key_set,
     )
 
 

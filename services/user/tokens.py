@@ -3,10 +3,11 @@
 import base64
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -40,10 +41,11 @@ class SigningKey:
     """When it was put into the directory, in seconds since 1970."""
 
     @property
-    def public_x(self) -> str:
-        """The public key as RFC 8037 writes it in a JSON Web Key."""
+    def public_jwk(self) -> dict[str, str]:
+        """The public key as a JSON Web Key (RFC 8037)."""
         octets = self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        return base64.urlsafe_b64encode(octets).decode().rstrip("=")
+        x = base64.urlsafe_b64encode(octets).decode().rstrip("=")
+        return {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": self.kid, "alg": ALGORITHM, "use": "sig"}
 
 
 def read_keys(directory: Path) -> tuple[SigningKey, ...]:
@@ -99,6 +101,10 @@ class KeyRing:
         known_since = (self._clock() - self._lead).timestamp()
         known = [key for key in self._keys if key.since <= known_since]
         return known[-1] if known else self._keys[0]
+
+    async def key_set(self) -> Mapping[str, Any]:
+        """The public keys as a JSON Web Key Set, for this process's own verifier."""
+        return {"keys": [key.public_jwk for key in self._keys]}
 
     def reload(self) -> None:
         """Looks again which keys there are.

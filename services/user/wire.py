@@ -65,8 +65,8 @@ def role_to_proto(role: Role) -> user_pb2.User.Role.ValueType:
 
 
 def key_to_proto(key: SigningKey) -> auth_service_pb2.JsonWebKey:
-    """The public half of a signing key (RFC 8037)."""
-    return auth_service_pb2.JsonWebKey(kty="OKP", crv="Ed25519", x=key.public_x, kid=key.kid, alg="EdDSA", use="sig")
+    """The public half of a signing key."""
+    return auth_service_pb2.JsonWebKey(**key.public_jwk)
 
 
 def _state_to_proto(state: State) -> user_pb2.User.State.ValueType:
