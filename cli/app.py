@@ -1,15 +1,14 @@
 """The commands of `zoco`. Each reads its settings, does one thing, and ends in exit code 0 or in one sentence and 1."""
 
 import errno
-import importlib
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from cli.catalog_import.command import import_command
 from cli.failures import Failure
 from cli.local.home import Home
 from cli.local.settings import LocalSettings, read_settings
@@ -130,12 +129,4 @@ def gen() -> None:
     generate()
 
 
-@app.command(name="import")
-def import_catalog(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]) -> None:
-    """Load a catalog from CSV or JSON Lines into the running shop."""
-    from cli.local import running  # noqa: PLC0415
-
-    settings, home = _opened()
-    shop = running.shop_address(settings, home)
-    importer = importlib.import_module("cli.catalog_import")
-    importer.run(file, shop)
+app.command(name="import")(import_command)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from http.client import HTTPException
 
 from cli.local import binaries
 from cli.local.home import write_private
@@ -77,7 +78,7 @@ def _runtime(shop: Shop) -> EdgeRuntime:
 
 async def _drain(admin: int) -> None:
     """Take no new connections and let requests in flight finish, for five seconds at most."""
-    with contextlib.suppress(OSError, TimeoutError, ValueError):
+    with contextlib.suppress(OSError, HTTPException):
         await http_request("POST", admin, "/drain_listeners?graceful&skip_exit")
         deadline = asyncio.get_running_loop().time() + _DRAIN_SECONDS
         while await _active(admin) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - Envoy is asked

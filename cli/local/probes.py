@@ -1,8 +1,10 @@
 """How to ask each kind of process whether it is healthy. A probe returns None for yes, or the reason why not."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import grpc
@@ -71,7 +73,7 @@ class HttpHealth:
         """Return None on 200, else the status line or why there was none."""
         try:
             status, _ = await http_request("GET", self._port, self._path)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, HTTPException) as error:
             return f"{self._path}: {str(error) or type(error).__name__}"
         return None if status == 200 else f"{self._path}: {status}"
 
@@ -96,26 +98,20 @@ class PostgresHealth:
 
 
 async def http_request(method: str, port: int, path: str) -> tuple[int, bytes]:
-    """Return status and body of a plain HTTP/1.1 request to loopback, within two seconds.
+    """Return status and body of a plain HTTP request to loopback, within two seconds.
 
     Raises:
-        OSError: nobody listens, or the connection broke.
-        TimeoutError: no answer in time.
-        ValueError: the answer is not HTTP.
+        OSError: nobody listens, the connection broke, or no answer came in time.
+        http.client.HTTPException: the answer is not HTTP.
     """
-    async with asyncio.timeout(_TIMEOUT):
-        reader, writer = await asyncio.open_connection(LOOPBACK, port)
-        try:
-            head = f"{method} {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            writer.write(head.encode())
-            answer = await reader.read()
-        finally:
-            writer.close()
-    start, _, body = answer.partition(b"\r\n\r\n")
-    fields = start.split(b" ", 2)
-    if len(fields) < 2 or not fields[1].isdigit():
-        raise ValueError("the answer is not HTTP")
-    return int(fields[1]), body
+    return await asyncio.to_thread(_request, method, port, path)
+
+
+def _request(method: str, port: int, path: str) -> tuple[int, bytes]:
+    with contextlib.closing(HTTPConnection(LOOPBACK, port, timeout=_TIMEOUT)) as connection:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 async def http_json(port: int, path: str) -> object:

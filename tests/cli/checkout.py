@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from cli.local.home import Home
 from cli.local.settings import PROJECT
@@ -56,7 +55,9 @@ class Checkout:
     edge_port: int
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        theirs = {name: value for name, value in os.environ.items() if not name.startswith(("ZOCO_", "DATABASE_", "NATS_"))}
+        theirs = {
+            name: value for name, value in os.environ.items() if not name.startswith(("ZOCO_", "DATABASE_", "NATS_"))
+        }
         ours = {
             "ZOCO_HOME": str(self.home.root),
             "ZOCO_EDGE_PORT": str(self.edge_port),

@@ -69,7 +69,9 @@ def test_a_workload_of_another_home_is_refused(tmp_path: Path) -> None:
 
 def test_a_certificate_carries_one_spiffe_id(tmp_path: Path) -> None:
     ensure_pki(tmp_path, ["order"])
-    assert names(tmp_path / "order").get_values_for_type(x509.UniformResourceIdentifier) == ["spiffe://zoco.local/order"]
+    assert names(tmp_path / "order").get_values_for_type(x509.UniformResourceIdentifier) == [
+        "spiffe://zoco.local/order"
+    ]
 
 
 def test_the_certificate_shown_to_browsers_is_no_identity_inside(tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""Who gets which port, and what is said when one is taken."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from cli.failures import Failure, PortTaken
+from cli.local.ports import Ports, is_free, plan, slots
+from cli.local.settings import LocalSettings
+from tests.cli.checkout import free_edge_port
+
+SHOP = ["user", "product", "inventory", "order", "payment", "notification", "analytics"]
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> LocalSettings:
+    for name in [name for name in os.environ if name.startswith("ZOCO_")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return LocalSettings()
+
+
+def planned(given: LocalSettings, previous: Ports | None = None) -> Ports:
+    return plan(given, slots(SHOP, given.replicas), previous, database=True, broker=True)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken
+
+
+def test_places_follow_the_order_of_the_contract() -> None:
+    assert {slot.process: slot.place for slot in slots(SHOP, {})} == {
+        **{name: place for place, name in enumerate(SHOP)},
+        "portal": 7,
+    }
+
+
+def test_a_new_service_and_further_processes_move_nobody() -> None:
+    places = {slot.process: slot.place for slot in slots([*SHOP, "loyalty"], {"product": 3, "order": 2})}
+    assert {name: places[name] for name in (*SHOP, "portal")} == {slot.process: slot.place for slot in slots(SHOP, {})}
+    assert {name: places[name] for name in ("loyalty", "product.2", "product.3", "order.2")} == {
+        "loyalty": 9,
+        "product.2": 10,
+        "product.3": 11,
+        "order.2": 12,
+    }
+
+
+def test_replicas_of_an_unknown_service_are_refused() -> None:
+    with pytest.raises(Failure, match=r"ZOCO_REPLICAS names shop, but the services are user, product"):
+        slots(SHOP, {"shop": 2})
+
+
+def test_a_taken_edge_port_is_told_with_program_pid_and_variable(
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    port = listener.getsockname()[1]
+    with pytest.raises(
+        PortTaken, match=rf"^Port {port} for the edge is taken by .+ \(pid {os.getpid()}\); set ZOCO_EDGE_PORT"
+    ):
+        planned(settings(monkeypatch, ZOCO_EDGE_PORT=str(port), ZOCO_EDGE_TLS_PORT="1"))
+
+
+def test_the_tls_port_keeps_its_distance_from_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(monkeypatch).tls_port == 8443
+    assert settings(monkeypatch, ZOCO_EDGE_PORT="9000").tls_port == 9363
+    assert settings(monkeypatch, ZOCO_EDGE_PORT="9000", ZOCO_EDGE_TLS_PORT="9001").tls_port == 9001
+
+
+def test_a_moved_edge_moves_blocks_that_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = settings(monkeypatch, ZOCO_EDGE_PORT=str(free_edge_port()))
+    first = planned(given)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first.services["order"]))
+        taken.listen()
+        second = planned(given)
+    assert second.services["user"] - first.services["user"] >= 20
+    assert {name: port - second.services["user"] for name, port in second.services.items()} == {
+        name: port - first.services["user"] for name, port in first.services.items()
+    }
+    assert second.metrics == first.metrics
+
+
+def test_a_block_that_was_asked_for_does_not_move(monkeypatch: pytest.MonkeyPatch, listener: socket.socket) -> None:
+    base = listener.getsockname()[1] - 3
+    given = settings(monkeypatch, ZOCO_EDGE_PORT=str(free_edge_port()), ZOCO_SERVICES_PORT=str(base))
+    with pytest.raises(PortTaken, match=rf"Port {base + 3} for the services is taken by .* set ZOCO_SERVICES_PORT"):
+        planned(given)
+
+
+def test_ports_of_the_last_start_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = settings(monkeypatch, ZOCO_EDGE_PORT=str(free_edge_port()))
+    first = planned(given)
+    assert planned(given, first) == first
+
+
+def test_a_chosen_port_that_was_taken_meanwhile_is_chosen_anew(
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    given = settings(monkeypatch, ZOCO_EDGE_PORT=str(free_edge_port()))
+    taken = listener.getsockname()[1]
+    previous = Ports(1, 2, 3, 9109, {}, {}, taken, taken, taken)
+    chosen = planned(given, previous)
+    assert len({chosen.postgres, chosen.nats, chosen.nats_monitor, chosen.edge_admin, taken}) == 5
+
+
+def test_a_connection_that_was_just_closed_does_not_take_a_port(listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    client = socket.create_connection(("127.0.0.1", port))
+    accepted, _ = listener.accept()
+    accepted.close()  # the side that closes first stays in TIME_WAIT
+    client.close()
+    assert not is_free(port)
+    listener.close()
+    assert is_free(port)
