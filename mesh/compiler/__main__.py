@@ -56,7 +56,7 @@ def _load(name: str) -> Emitter:
     module, _, function = name.partition(":")
     try:
         emit: Emitter = getattr(import_module(module), function)
-    except (ModuleNotFoundError, AttributeError) as error:
+    except (ImportError, AttributeError) as error:
         raise CompileError(f"pyproject.toml names the emitter {name}, which cannot be loaded: {error}.") from error
     return emit
 
