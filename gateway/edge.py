@@ -1,6 +1,5 @@
 """The Envoy edge out of the contract: `render` for one edge, `emit` for what stands in generated/."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -8,25 +7,29 @@ import yaml
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from gateway.clusters import clusters
-from gateway.contract import ContractError, ExposedMethod, exposed_methods
+from gateway.contract import ContractError, Surface, read_surface
 from gateway.listeners import listeners
 from gateway.routes import virtual_host
 from gateway.runtime import EdgeRuntime, cluster_runtime
 from gateway.xds import Message, socket_address
 from mesh.compiler import CompileError, Files
+from mesh.policy import PolicyError
 
 GENERATED: Final = "envoy/edge.yaml"
 """Where the edge of a cluster goes under `generated/`."""
 
+# Regular expressions come from the contract alone, and RE2 is linear in the length of what it reads.
+_RUNTIME: Final = {"re2.max_program_size.error_level": 1000}
+
 _HEADER: Final = "# The public edge, as it runs in a cluster. Generated from protos/ by `make gen`. Do not edit.\n"
 
 
-def bootstrap(runtime: EdgeRuntime, methods: Sequence[ExposedMethod]) -> Message:
+def bootstrap(runtime: EdgeRuntime, surface: Surface) -> Message:
     """Give Envoy's whole configuration.
 
     Args:
         runtime: addresses, files and environment of this edge.
-        methods: what the contract exposes.
+        surface: what the contract exposes.
 
     Returns:
         An envoy.config.bootstrap.v3.Bootstrap in its JSON form.
@@ -34,14 +37,15 @@ def bootstrap(runtime: EdgeRuntime, methods: Sequence[ExposedMethod]) -> Message
     Raises:
         ContractError: the runtime has no address for a workload that the contract names.
     """
-    if missing := sorted({method.workload for method in methods} - runtime.workloads.keys()):
+    if missing := sorted(surface.workloads - runtime.workloads.keys()):
         raise ContractError(f"The edge has no address for the workload {missing[0]}.")
-    routes = {"name": "edge", "virtual_hosts": [virtual_host(runtime, methods)]}
+    routes = {"name": "edge", "virtual_hosts": [virtual_host(runtime, surface)]}
     return {
         "node": {"id": "edge", "cluster": "edge"},
         "admin": {"address": socket_address(runtime.admin)},
+        "layered_runtime": {"layers": [{"name": "edge", "static_layer": _RUNTIME}]},
         "static_resources": {
-            "listeners": listeners(runtime, methods, routes),
+            "listeners": listeners(runtime, surface, routes),
             "clusters": clusters(runtime),
         },
     }
@@ -58,10 +62,11 @@ def render(runtime: EdgeRuntime) -> str:
 
     Raises:
         ContractError: the contract asks for what the edge cannot serve.
+        PolicyError: a contract leaves out what every contract must say.
         OSError: the descriptor set cannot be read.
     """
     descriptors = FileDescriptorSet.FromString(Path(runtime.files.descriptors).read_bytes())
-    return _dump(bootstrap(runtime, exposed_methods(descriptors)))
+    return _dump(bootstrap(runtime, read_surface(descriptors)))
 
 
 def emit(descriptors: FileDescriptorSet) -> Files:
@@ -77,10 +82,10 @@ def emit(descriptors: FileDescriptorSet) -> Files:
         CompileError: the contract asks for what the edge cannot serve.
     """
     try:
-        methods = exposed_methods(descriptors)
-        runtime = cluster_runtime({method.workload for method in methods})
-        return {GENERATED: (_HEADER + _dump(bootstrap(runtime, methods))).encode()}
-    except (ContractError, ValueError) as error:
+        surface = read_surface(descriptors)
+        runtime = cluster_runtime(surface.workloads)
+        return {GENERATED: (_HEADER + _dump(bootstrap(runtime, surface))).encode()}
+    except (ContractError, PolicyError, ValueError) as error:
         raise CompileError(str(error)) from error
 
 

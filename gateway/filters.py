@@ -1,9 +1,8 @@
 """The HTTP filters of the edge, in the order a request passes them. Answers pass them in reverse."""
 
-from collections.abc import Sequence
 from typing import Final
 
-from gateway.contract import ExposedMethod
+from gateway.contract import Surface
 from gateway.headers import passage
 from gateway.runtime import EdgeRuntime
 from gateway.xds import Message, extension, typed
@@ -15,7 +14,7 @@ MAX_BODY_BYTES: Final = 3 * 1024 * 1024
 """Of a REST request and of a REST answer; below the 4 MiB at which gRPC itself refuses a message."""
 
 
-def http_filters(runtime: EdgeRuntime, methods: Sequence[ExposedMethod], *, tls: bool) -> list[Message]:
+def http_filters(runtime: EdgeRuntime, surface: Surface, *, tls: bool) -> list[Message]:
     """Give the filter chain.
 
     Limits by address, JWT and limits by subject belong between `passage` and gRPC-Web: cheap refusals first, and all of
@@ -28,7 +27,7 @@ def http_filters(runtime: EdgeRuntime, methods: Sequence[ExposedMethod], *, tls:
         passage(tls=tls),
         # Before the transcoder, which must see gRPC-Web as the gRPC it becomes.
         extension("envoy.filters.http.grpc_web", "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
-        _transcoder(runtime, methods),
+        _transcoder(runtime, surface),
         extension(
             "envoy.filters.http.router",
             "envoy.extensions.filters.http.router.v3.Router",
@@ -43,12 +42,12 @@ def transcoding() -> Message:
     return {TRANSCODER: typed("envoy.config.route.v3.FilterConfig", config={}, disabled=False)}
 
 
-def _transcoder(runtime: EdgeRuntime, methods: Sequence[ExposedMethod]) -> Message:
+def _transcoder(runtime: EdgeRuntime, surface: Surface) -> Message:
     config = extension(
         TRANSCODER,
         "envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
         proto_descriptor=runtime.files.descriptors,
-        services=sorted({method.service for method in methods if method.rules}),
+        services=sorted({method.service for method in surface.methods if method.routes}),
         # Only google.api.http rules, or `POST /package.Service/Method` with JSON would be a second REST surface.
         auto_mapping=False,
         convert_grpc_status=True,

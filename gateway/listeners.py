@@ -1,10 +1,9 @@
 """Where clients connect: the plain listener and the TLS one, with the same HTTP behind both."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from gateway.clusters import COLLECTOR
-from gateway.contract import ExposedMethod
+from gateway.contract import Surface
 from gateway.filters import http_filters
 from gateway.headers import arrival
 from gateway.replies import local_replies
@@ -14,17 +13,18 @@ from gateway.xds import Message, extension, socket_address
 _BUFFER_BYTES: Final = 1024 * 1024
 
 
-def listeners(runtime: EdgeRuntime, methods: Sequence[ExposedMethod], routes: Message) -> list[Message]:
+def listeners(runtime: EdgeRuntime, surface: Surface, routes: Message) -> list[Message]:
     """Give the listeners.
 
     Args:
         runtime: of this edge.
-        methods: what is exposed.
+        surface: what is exposed.
         routes: the route configuration both share.
     """
-    result = [_listener("plain", runtime.plain, _connection_manager(runtime, methods, routes, tls=False), None)]
+    shared = {"route_config": routes, "local_reply_config": local_replies(), "access_log": [_access_log()]}
+    result = [_listener("plain", runtime.plain, _connection_manager(runtime, surface, shared, tls=False), None)]
     if runtime.tls:
-        manager = _connection_manager(runtime, methods, routes, tls=True)
+        manager = _connection_manager(runtime, surface, shared, tls=True)
         result.append(_listener("tls", runtime.tls, manager, _tls(runtime.files)))
     return result
 
@@ -41,23 +41,19 @@ def _listener(name: str, address: Address, manager: Message, transport: Message 
     }
 
 
-def _connection_manager(
-    runtime: EdgeRuntime, methods: Sequence[ExposedMethod], routes: Message, *, tls: bool
-) -> Message:
+def _connection_manager(runtime: EdgeRuntime, surface: Surface, shared: Message, *, tls: bool) -> Message:
     return extension(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="edge_tls" if tls else "edge",
         codec_type="AUTO",
-        route_config=routes,
-        http_filters=http_filters(runtime, methods, tls=tls),
-        local_reply_config=local_replies(),
+        http_filters=http_filters(runtime, surface, tls=tls),
         early_header_mutation_extensions=[arrival()],
         **_trust(runtime),
         **_hygiene(),
         **_time_limits(),
         tracing=_tracing(runtime),
-        access_log=[_access_log()],
+        **shared,
     )
 
 

@@ -29,8 +29,10 @@ from gateway.xds import Message, extension
 from zoco.mesh.v1 import error_reason_pb2
 from zoco.mesh.v1.error_reason_pb2 import ErrorReason
 
-# Envoy's names for where a reply came from. Both come after the headers were rewritten to gRPC, and are yet plain HTTP.
+# Envoy's names for where a reply came from. The transcoder's and the timer's come after the headers were rewritten to
+# gRPC, and are yet plain HTTP.
 _BY_TRANSCODER: Final = "response.code_details.contains('grpc_json_transcode_failure')"
+_BY_ROUTE: Final = "response.code_details == 'direct_response'"
 _BY_TIMER: Final = (
     "response.code_details in ['max_duration_timeout', 'stream_idle_timeout', 'request_overall_timeout']"
     " && 'x-envoy-original-path' in request.headers"
@@ -91,9 +93,9 @@ def local_replies() -> Message:
 
 
 def _undecodable() -> Message:
-    # The transcoder's own text says which field is wrong, and how.
+    # The transcoder says which field is wrong and how; a route that refuses says why.
     reply = Reply(400, INVALID_ARGUMENT, _MALFORMED, "%LOCAL_REPLY_BODY%")
-    return {"filter": _all(_status(400), _cel(_BY_TRANSCODER)), **_as_body(reply)}
+    return {"filter": _all(_status(400), _any(_cel(_BY_TRANSCODER), _cel(_BY_ROUTE))), **_as_body(reply)}
 
 
 def _as_body(reply: Reply) -> Message:

@@ -10,22 +10,24 @@ cluster, deadline and retries twice, and what the transcoder lets pass (gRPC sen
 as it came.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
-from itertools import groupby
 from typing import Final
 
 from gateway.clusters import PAGE
-from gateway.contract import ExposedMethod, RestRule
-from gateway.filters import CORS, transcoding
-from gateway.headers import MUTATION, rest_answer
+from gateway.contract import Surface
+from gateway.filters import CORS
+from gateway.rest import refusal, rest_routes, wrong_method
 from gateway.runtime import PORTAL, EdgeRuntime
-from gateway.templates import PathTemplate, parse_template
-from gateway.xds import Message, seconds, typed
+from gateway.xds import Message, header_is, seconds, typed
 
-_REFLECTION: Final = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
-_REFLECTION_LIFE: Final = timedelta(minutes=5)
+_HEALTH: Final = "/grpc.health.v1.Health/Check"
 _HEALTH_DEADLINE: Final = timedelta(seconds=5)
+_REFLECTION: Final = (
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+)
+_REFLECTION_LIFE: Final = timedelta(minutes=5)
 
 # Nothing reached the process, so nothing can happen twice. Retries after an answer are the client's business.
 _RETRY: Final[Message] = {
@@ -41,18 +43,45 @@ _RETRY: Final[Message] = {
     "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.250s"},
 }
 
+_CLIENT_HEADERS: Final = (
+    "authorization",
+    "content-type",
+    "grpc-timeout",
+    "idempotency-key",
+    "last-event-id",
+    "traceparent",
+    "tracestate",
+    "x-correlation-id",
+    "x-grpc-web",
+    "x-user-agent",
+)
+_ANSWER_HEADERS: Final = (
+    "grpc-message",
+    "grpc-status",
+    "grpc-status-details-bin",
+    "retry-after",
+    "x-correlation-id",
+    "x-request-id",
+)
 
-def virtual_host(runtime: EdgeRuntime, methods: Sequence[ExposedMethod]) -> Message:
-    """Give the one virtual host."""
+
+def virtual_host(runtime: EdgeRuntime, surface: Surface) -> Message:
+    """Give the one virtual host.
+
+    Args:
+        runtime: of this edge.
+        surface: what is exposed.
+    """
     return {
         "name": "edge",
         "domains": ["*"],
         "typed_per_filter_config": {CORS: _cors(runtime)},
+        "retry_policy": _RETRY,
         "routes": [
-            *(_rpc(method.path, method.workload, method.deadline) for method in methods),
+            *(_rpc(method.path, method.workload, method.deadline) for method in surface.methods),
             *_portal(runtime),
-            *_rest(methods),
-            _refuse({"prefix": "/"}, 404),
+            *rest_routes(surface),
+            refusal({"prefix": "/"}, 404),
         ],
     }
 
@@ -63,13 +92,12 @@ def _rpc(path: str, cluster: str, deadline: timedelta) -> Message:
     The deadline counts from the request's headers, and is what the service finds in grpc-timeout. A client's own
     grpc-timeout may shorten it, not lengthen it.
     """
-    lifetime = {"grpc_timeout_header_max": seconds(deadline), "max_stream_duration": seconds(deadline)}
     return {
         "name": path.removeprefix("/"),
         "match": {
             "path": path,
             "headers": [
-                {"name": ":method", "string_match": {"exact": "POST"}},
+                header_is(":method", "POST"),
                 # With `+proto`, and as gRPC-Web: the filter that makes gRPC of it runs after the route was looked up.
                 {"name": "content-type", "string_match": {"prefix": "application/grpc"}},
             ],
@@ -77,76 +105,25 @@ def _rpc(path: str, cluster: str, deadline: timedelta) -> Message:
         "route": {
             "cluster": cluster,
             "timeout": "0s",
-            "max_stream_duration": lifetime,
-            "retry_policy": _RETRY,
+            "max_stream_duration": {
+                "grpc_timeout_header_max": seconds(deadline),
+                "max_stream_duration": seconds(deadline),
+            },
         },
     }
 
 
 def _portal(runtime: EdgeRuntime) -> Iterator[Message]:
-    yield _rpc("/grpc.health.v1.Health/Check", PORTAL, _HEALTH_DEADLINE)
+    yield _rpc(_HEALTH, PORTAL, _HEALTH_DEADLINE)
     if runtime.environment == "dev":
-        for service in _REFLECTION:
-            yield _rpc(f"/{service}/ServerReflectionInfo", PORTAL, _REFLECTION_LIFE)
+        for path in _REFLECTION:
+            yield _rpc(path, PORTAL, _REFLECTION_LIFE)
     yield {
         "name": "healthz",
-        "match": {"path": "/healthz", "headers": [_one_of("GET")]},
-        "route": {"cluster": PAGE, "timeout": "5s", "retry_policy": _RETRY},
+        "match": {"path": "/healthz", "headers": [header_is(":method", "GET")]},
+        "route": {"cluster": PAGE, "timeout": "5s"},
     }
-    yield _wrong_method({"path": "/healthz"}, ["GET"])
-
-
-def _rest(methods: Sequence[ExposedMethod]) -> Iterator[Message]:
-    bindings = [(parse_template(rule.template), rule) for method in methods for rule in method.rules]
-    # Fewer variables first: `/v1/products:batchGet` before `/v1/products/{id}`.
-    bindings.sort(key=lambda binding: (len(binding[0].variables), binding[0].regex, binding[1].verb))
-    for _, group in groupby(bindings, key=lambda binding: binding[0].regex):
-        same_path = list(group)
-        for template, rule in same_path:
-            if rule.body and not rule.raw_body:
-                yield _unsupported_type(template, rule)
-            yield _transcoded(template, rule)
-        yield _wrong_method(_path(same_path[0][0]), [rule.verb for _, rule in same_path])
-
-
-def _transcoded(template: PathTemplate, rule: RestRule) -> Message:
-    return {
-        "name": f"{rule.verb} {rule.template}",
-        "match": {**_path(template), "headers": [_one_of(rule.verb)]},
-        # Never sent: once transcoded, the request is on its gRPC route.
-        "direct_response": {"status": 415},
-        "typed_per_filter_config": {**transcoding(), MUTATION: rest_answer()},
-    }
-
-
-def _unsupported_type(template: PathTemplate, rule: RestRule) -> Message:
-    """Give the refusal of a body that is not JSON (RFC 9110, 15.5.16); one without a type is taken for JSON."""
-    wrong = {
-        "name": "content-type",
-        "string_match": {"safe_regex": {"regex": r"(?i)application/json\s*(;.*)?"}},
-        "invert_match": True,
-    }
-    return _refuse({**_path(template), "headers": [_one_of(rule.verb), wrong]}, 415)
-
-
-def _wrong_method(match: Message, allowed: list[str]) -> Message:
-    """Give the refusal of every other method on a known path, with what it does take (RFC 9110, 15.5.6)."""
-    allow = {"header": {"key": "allow", "value": ", ".join(sorted(allowed))}}
-    return {**_refuse(match, 405), "response_headers_to_add": [allow]}
-
-
-def _refuse(match: Message, status: int) -> Message:
-    return {"match": match, "direct_response": {"status": status}}
-
-
-def _path(template: PathTemplate) -> Message:
-    if template.literal:
-        return {"path": template.text}
-    return {"safe_regex": {"regex": template.regex}}
-
-
-def _one_of(verb: str) -> Message:
-    return {"name": ":method", "string_match": {"exact": verb}}
+    yield wrong_method({"path": "/healthz"}, ["GET"])
 
 
 def _cors(runtime: EdgeRuntime) -> Message:
@@ -154,13 +131,8 @@ def _cors(runtime: EdgeRuntime) -> Message:
         "envoy.extensions.filters.http.cors.v3.CorsPolicy",
         allow_origin_string_match=[{"exact": origin} for origin in runtime.origins],
         allow_methods="GET, POST, PATCH, PUT, DELETE",
-        allow_headers=(
-            "authorization, content-type, idempotency-key, x-correlation-id, traceparent, tracestate, "
-            "x-grpc-web, x-user-agent, grpc-timeout, last-event-id"
-        ),
-        expose_headers=(
-            "grpc-status, grpc-message, grpc-status-details-bin, x-request-id, x-correlation-id, retry-after"
-        ),
+        allow_headers=", ".join(_CLIENT_HEADERS),
+        expose_headers=", ".join(_ANSWER_HEADERS),
         allow_credentials=True,
         max_age="600",
     )

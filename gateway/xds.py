@@ -33,3 +33,8 @@ def seconds(duration: timedelta | float) -> str:
 def socket_address(address: Address) -> Message:
     """Give a core.v3.Address."""
     return {"socket_address": {"address": address.host, "port_value": address.port}}
+
+
+def header_is(name: str, value: str) -> Message:
+    """Give a HeaderMatcher for one exact value."""
+    return {"name": name, "string_match": {"exact": value}}

@@ -1,0 +1,87 @@
+"""The REST routes of the edge: which requests may be transcoded, and a clear no to those that come close."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+from gateway.contract import Surface
+from gateway.filters import transcoding
+from gateway.headers import MUTATION, rest_answer
+from gateway.templates import PathTemplate, parse_template
+from gateway.xds import Message, header_is
+from mesh.policy import HttpRoute
+
+_JSON: Final = r"(?i)application/json\s*(;.*)?"
+
+
+def rest_routes(surface: Surface) -> Iterator[Message]:
+    """Give the routes of all google.api.http rules: what they take, and per path what they do not."""
+    bindings = [
+        (parse_template(route.path), route, surface.takes_json(method, route))
+        for method in surface.methods
+        for route in method.routes
+    ]
+    # Fewer variables first: `/v1/products:batchGet` before `/v1/products/{id}`.
+    bindings.sort(key=lambda binding: (len(binding[0].variables), binding[0].regex, binding[1].verb))
+    for _, group in groupby(bindings, key=lambda binding: binding[0].regex):
+        same_path = list(group)
+        for template, route, takes_json in same_path:
+            if template.variables:
+                yield _repeated_variable(template, route)
+            if takes_json:
+                yield _unsupported_type(template, route)
+            yield _transcoded(template, route)
+        yield wrong_method(_path(same_path[0][0]), [route.verb for _, route, _ in same_path])
+
+
+def wrong_method(match: Message, allowed: Sequence[str]) -> Message:
+    """Give the refusal of every other method on a known path, with what it does take (RFC 9110, 15.5.6)."""
+    allow = {"header": {"key": "allow", "value": ", ".join(sorted(allowed))}}
+    return {**refusal(match, 405), "response_headers_to_add": [allow]}
+
+
+def refusal(match: Message, status: int, text: str | None = None) -> Message:
+    """Give a route that answers with an error; its body is made in `replies`, which may use the text."""
+    body = {"body": {"inline_string": text}} if text else {}
+    return {"match": match, "direct_response": {"status": status, **body}}
+
+
+def _transcoded(template: PathTemplate, route: HttpRoute) -> Message:
+    return {
+        "name": f"{route.verb} {route.path}",
+        "match": {**_path(template), "headers": [header_is(":method", route.verb)]},
+        # Sent only to what the transcoder lets pass, which is gRPC: everything else is on its gRPC route by then.
+        "direct_response": {"status": 415},
+        "typed_per_filter_config": {**transcoding(), MUTATION: rest_answer()},
+    }
+
+
+def _unsupported_type(template: PathTemplate, route: HttpRoute) -> Message:
+    """Give the refusal of a body that is not JSON (RFC 9110, 15.5.16); one without a type is taken for JSON."""
+    other = {"name": "content-type", "string_match": {"safe_regex": {"regex": _JSON}}, "invert_match": True}
+    return refusal({**_path(template), "headers": [header_is(":method", route.verb), other]}, 415)
+
+
+def _repeated_variable(template: PathTemplate, route: HttpRoute) -> Message:
+    """Give the refusal of a query that names a variable of the path: the transcoder would let the query win."""
+    names = "|".join(_spellings(variable) for variable in template.variables)
+    query = {"name": ":path", "string_match": {"safe_regex": {"regex": rf"[^?]*\?(.*&)?({names})(=.*|&.*|)"}}}
+    text = f"the query repeats what the path says: {', '.join(template.variables)}"
+    return refusal({**_path(template), "headers": [header_is(":method", route.verb), query]}, 400, text)
+
+
+def _spellings(field_path: str) -> str:
+    """Give the expression for every way to write a field in a query: snake or camel case, percent-encoded or not."""
+    camel = re.sub(r"_(\w)", lambda match: match[1].upper(), field_path)
+    return "|".join("".join(map(_character, name)) for name in sorted({field_path, camel}))
+
+
+def _character(character: str) -> str:
+    return f"(?:{re.escape(character)}|(?i:%{ord(character):02x}))"
+
+
+def _path(template: PathTemplate) -> Message:
+    if template.literal:
+        return {"path": template.text}
+    return {"safe_regex": {"regex": template.regex}}
