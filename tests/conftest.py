@@ -8,6 +8,8 @@ from typing import Final
 
 import pytest
 
+pytest_plugins = ["tests.fixtures.identities"]
+
 SEED_VARIABLE: Final = "ZOCO_TEST_SEED"
 SEED: Final = pytest.StashKey[int]()
 

@@ -1,0 +1,304 @@
+"""The pipeline over a real wire: who may call, for how long, how often, and what they see of a failure."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from mesh.errors import STATUS_DETAILS_KEY, from_rpc_error
+from mesh.ids import uuid7
+from mesh.pipeline import STAGES, stages_of
+from mesh.policy import load_policy
+from tests.harness import Tokens
+from tests.mesh.conftest import RunningProbe
+from tests.mesh.probe import ProbeContract, status_of
+
+OK = (grpc.StatusCode.OK, "")
+UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
+DENIED = grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_the_stages_stand_in_the_order_that_their_reasons_demand() -> None:
+    assert [rule.name for rule in STAGES] == [
+        "tracing",
+        "metrics",
+        "access_log",
+        "errors",
+        "deadline",
+        "authentication",
+        "authorization",
+        "validation",
+        "idempotency",
+    ]
+    assert all(rule.reason for rule in STAGES)
+
+
+def test_a_method_has_only_the_stages_its_contract_asks_for(contract: ProbeContract) -> None:
+    methods = load_policy(contract.descriptors).methods
+
+    assert "idempotency" not in stages_of(methods["/probe.v1.ProbeService/Echo"])
+    assert "idempotency" in stages_of(methods["/probe.v1.ProbeService/Once"])
+    assert "authentication" not in stages_of(methods["/probe.v1.ProbeService/Inside"])
+    assert "validation" not in stages_of(methods["/probe.v1.ProbeService/Chat"])
+
+
+async def test_who_may_call_is_what_the_contract_says(probe: RunningProbe, tokens: Tokens) -> None:
+    nobody, customer, admin = probe.stub(), probe.stub(token=tokens.customer()), probe.stub(token=tokens.admin())
+    order, payment = probe.stub("order"), probe.stub("payment")
+    request = probe.messages.EchoRequest(text="hi")
+
+    assert await status_of(nobody.Echo(request)) == OK
+    assert await status_of(order.Echo(request)) == OK
+    assert await status_of(payment.Echo(request)) == (DENIED, "CALLER_NOT_ALLOWED")
+    assert await status_of(nobody.Rule(request)) == (UNAUTHENTICATED, "TOKEN_MISSING")
+    assert await status_of(customer.Rule(request)) == (DENIED, "ROLE_REQUIRED")
+    assert await status_of(admin.Rule(request)) == OK
+    assert await status_of(admin.Inside(request)) == (DENIED, "NOT_EXPOSED")
+    assert await status_of(order.Inside(request)) == OK
+    assert await status_of(payment.Inside(request)) == (DENIED, "CALLER_NOT_ALLOWED")
+
+
+async def test_somebody_elses_resource_looks_as_if_it_did_not_exist(probe: RunningProbe, tokens: Tokens) -> None:
+    me, other = uuid7(), uuid7()
+    mine = probe.messages.OwnRequest(user={"id": me})
+    theirs = probe.messages.OwnRequest(user={"id": other})
+    myself = probe.messages.OwnRequest(user={"id": "me"})
+    stub = probe.stub(token=tokens.customer(me))
+
+    assert await status_of(stub.Own(mine)) == OK
+    assert (await stub.Own(myself)).text == me
+    assert await status_of(stub.Own(theirs)) == (grpc.StatusCode.NOT_FOUND, "RESOURCE_NOT_FOUND")
+    assert await status_of(probe.stub(token=tokens.admin(me)).Own(theirs)) == OK
+
+
+@pytest.mark.parametrize(
+    ("claims", "headers", "reason"),
+    [
+        ({"exp": datetime.now(UTC) - timedelta(minutes=1)}, {}, "TOKEN_EXPIRED"),
+        ({"nbf": datetime.now(UTC) + timedelta(minutes=1)}, {}, "TOKEN_INVALID"),
+        ({"iss": "https://evil.example"}, {}, "TOKEN_INVALID"),
+        ({"aud": "another"}, {}, "TOKEN_INVALID"),
+        ({"sub": None}, {}, "TOKEN_INVALID"),
+        ({"role": None}, {}, "TOKEN_INVALID"),
+        ({"role": "ROOT"}, {}, "TOKEN_INVALID"),
+        ({"jti": None}, {}, "TOKEN_INVALID"),
+        ({}, {"kid": "unknown"}, "TOKEN_INVALID"),
+        ({}, {"kid": "../../etc/passwd"}, "TOKEN_INVALID"),
+        ({}, {"jku": "https://evil.example/jwks.json"}, "TOKEN_INVALID"),
+        ({}, {"crit": ["x"], "x": 1}, "TOKEN_INVALID"),
+        ({}, {"typ": "JWT"}, "TOKEN_INVALID"),
+    ],
+    ids=str,
+)
+async def test_a_token_that_does_not_hold_is_refused(
+    probe: RunningProbe, tokens: Tokens, claims: dict[str, object], headers: dict[str, object], reason: str
+) -> None:
+    stub = probe.stub(token=tokens.mint(uuid7(), "ADMIN", headers=headers, **claims))
+
+    assert await status_of(stub.Rule(probe.messages.EchoRequest())) == (UNAUTHENTICATED, reason)
+
+
+@pytest.mark.parametrize(
+    "header", ["garbage", "Bearer", "Bearer ", "Basic YTpi", "Bearer a.b.c", "Bearer " + "x" * 5000]
+)
+async def test_a_header_that_is_no_token_is_refused(probe: RunningProbe, header: str) -> None:
+    stub = probe.stub(authorization=header)
+
+    assert await status_of(stub.Rule(probe.messages.EchoRequest())) == (UNAUTHENTICATED, "TOKEN_INVALID")
+
+
+async def test_two_tokens_at_once_are_refused(probe: RunningProbe, tokens: Tokens) -> None:
+    stub = probe.stub(token=tokens.admin(), authorization=f"Bearer {tokens.admin()}")
+
+    assert await status_of(stub.Rule(probe.messages.EchoRequest())) == (UNAUTHENTICATED, "TOKEN_INVALID")
+
+
+async def test_a_token_signed_by_somebody_else_is_refused(probe: RunningProbe) -> None:
+    stub = probe.stub(token=Tokens().admin())
+
+    assert await status_of(stub.Rule(probe.messages.EchoRequest())) == (UNAUTHENTICATED, "TOKEN_INVALID")
+
+
+async def test_on_a_public_method_an_expired_token_makes_its_bearer_anonymous(
+    probe: RunningProbe, tokens: Tokens
+) -> None:
+    expired = tokens.mint(uuid7(), exp=datetime.now(UTC) - timedelta(minutes=1))
+
+    answer = await probe.stub(token=expired).Echo(probe.messages.EchoRequest(text="hi"))
+
+    assert answer.subject == ""
+
+
+async def test_without_a_certificate_of_the_mesh_there_is_no_connection(probe: RunningProbe) -> None:
+    stub = probe.contract.stubs.ProbeServiceStub(grpc.aio.insecure_channel(probe.service.address))
+
+    assert await status_of(stub.Echo(probe.messages.EchoRequest(), timeout=5)) == (
+        grpc.StatusCode.UNAVAILABLE,
+        "DEPENDENCY_UNAVAILABLE",
+    )
+
+
+async def test_a_broken_rule_is_named_with_its_field(probe: RunningProbe) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await probe.stub().Echo(probe.messages.EchoRequest(text="x" * 11))
+
+    error = from_rpc_error(refused.value)
+    assert (error.reason, error.field_violations[0].field) == ("INVALID_FIELD", "text")
+
+
+async def test_bytes_that_are_no_request_are_invalid_not_internal(probe: RunningProbe) -> None:
+    call = probe.service.channel().unary_unary("/probe.v1.ProbeService/Echo", lambda _: b"\xff\xff\xff", bytes)
+
+    assert await status_of(call(None)) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
+
+
+async def test_an_unexpected_exception_shows_the_caller_nothing(probe: RunningProbe) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await probe.stub().Misbehave(probe.messages.EchoRequest(text="crash"))
+
+    assert failed.value.code() is grpc.StatusCode.INTERNAL
+    assert "42" not in repr(failed.value)
+    assert "RuntimeError" not in repr(failed.value)
+
+
+async def test_an_error_carries_the_request_id_and_its_conditions(probe: RunningProbe) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await probe.stub(**{"x-request-id": "r-1"}).Misbehave(probe.messages.EchoRequest(text="refuse"))
+
+    trailers = dict(refused.value.trailing_metadata())
+    status = status_pb2.Status.FromString(trailers[STATUS_DETAILS_KEY])
+    details = {each.TypeName(): each.value for each in status.details}
+    assert error_details_pb2.RequestInfo.FromString(details["google.rpc.RequestInfo"]).request_id == "r-1"
+    assert from_rpc_error(refused.value).preconditions[0].subject == "p1"
+
+
+async def test_a_call_ends_at_its_contracts_deadline_though_the_caller_would_wait(probe: RunningProbe) -> None:
+    started = asyncio.get_running_loop().time()
+
+    outcome = await status_of(probe.stub().Misbehave(probe.messages.EchoRequest(text="wait"), timeout=30))
+
+    assert outcome == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_OVER")
+    assert 0.9 < asyncio.get_running_loop().time() - started < 5
+    assert probe.servicer.cancelled.is_set()
+
+
+async def test_a_call_without_enough_time_left_is_not_begun(probe: RunningProbe) -> None:
+    outcome = await status_of(probe.stub().Misbehave(probe.messages.EchoRequest(text="wait"), timeout=0.04))
+
+    assert outcome[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert not probe.servicer.cancelled.is_set()
+
+
+async def test_a_client_that_goes_away_cancels_its_call(probe: RunningProbe) -> None:
+    call = probe.stub().Misbehave(probe.messages.EchoRequest(text="wait"))
+    await asyncio.wait([asyncio.ensure_future(call.wait_for_connection())])
+
+    call.cancel()
+
+    async with asyncio.timeout(5):
+        await probe.servicer.cancelled.wait()
+
+
+async def test_a_repeat_gets_the_first_answer_and_has_no_effect(probe: RunningProbe, tokens: Tokens) -> None:
+    stub = probe.stub(token=tokens.customer())
+    request = probe.messages.OnceRequest(text="a", request_id="k")
+
+    first = await stub.Once(request)
+    by_header = await stub.Once(probe.messages.OnceRequest(text="a"), metadata=(("idempotency-key", "k"),))
+
+    assert first.SerializeToString() == by_header.SerializeToString()
+    assert probe.servicer.effects == 1
+
+
+async def test_a_key_that_comes_with_another_request_is_refused(probe: RunningProbe, tokens: Tokens) -> None:
+    stub = probe.stub(token=tokens.customer())
+    await stub.Once(probe.messages.OnceRequest(text="a", request_id="k"))
+
+    outcome = await status_of(stub.Once(probe.messages.OnceRequest(text="b", request_id="k")))
+
+    assert outcome == (grpc.StatusCode.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED")
+
+
+async def test_another_persons_key_is_another_key(probe: RunningProbe, tokens: Tokens) -> None:
+    for _ in range(2):
+        await probe.stub(token=tokens.customer()).Once(probe.messages.OnceRequest(text="a", request_id="k"))
+
+    assert probe.servicer.effects == 2
+
+
+async def test_without_a_key_each_call_stands_for_itself(probe: RunningProbe, tokens: Tokens) -> None:
+    stub = probe.stub(token=tokens.customer())
+    for _ in range(2):
+        await stub.Once(probe.messages.OnceRequest(text="a"))
+
+    assert probe.servicer.effects == 2
+
+
+async def test_twenty_at_once_with_one_key_have_one_effect(probe: RunningProbe, tokens: Tokens) -> None:
+    stub = probe.stub(token=tokens.customer())
+    request = probe.messages.OnceRequest(text="a", request_id="k")
+
+    outcomes = await asyncio.gather(*(status_of(stub.Once(request)) for _ in range(20)))
+
+    assert set(outcomes) <= {OK, (grpc.StatusCode.ABORTED, "IDEMPOTENT_CALL_RUNNING")}
+    assert OK in outcomes
+    assert probe.servicer.effects == 1
+
+
+async def test_all_four_kinds_of_rpc_pass_the_pipeline(probe: RunningProbe, tokens: Tokens) -> None:
+    me = uuid7()
+    stub = probe.stub(token=tokens.customer(me))
+    headers = (("authorization", f"Bearer {tokens.customer(me)}"),)
+    requests = [probe.messages.EchoRequest(text=letter) for letter in "abc"]
+
+    spelled = [answer async for answer in stub.Spell(probe.messages.EchoRequest(text="abc"))]
+    collected = await stub.Collect(iter(requests), metadata=headers)
+    chatted = [answer async for answer in stub.Chat(iter(requests), metadata=headers)]
+
+    assert [answer.text for answer in spelled] == ["a", "b", "c"]
+    assert collected.text == "abc"
+    assert [answer.text for answer in chatted] == ["a", "b", "c"]
+    assert {answer.subject for answer in [*spelled, collected, *chatted]} == {me}
+
+
+async def test_a_stream_without_a_token_is_refused(probe: RunningProbe) -> None:
+    async def drain() -> None:
+        async for _ in probe.stub().Spell(probe.messages.EchoRequest(text="abc")):
+            pass
+
+    assert await status_of(drain()) == (UNAUTHENTICATED, "TOKEN_MISSING")
+
+
+async def test_an_unknown_method_is_unimplemented(probe: RunningProbe) -> None:
+    call = probe.service.channel().unary_unary("/probe.v1.ProbeService/None", bytes, bytes)
+
+    assert (await status_of(call(b"")))[0] is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_every_call_leaves_one_log_line_that_can_be_found_by_its_ids(
+    probe: RunningProbe, tokens: Tokens, capsys: pytest.CaptureFixture[str]
+) -> None:
+    me = uuid7()
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    stub = probe.stub(
+        token=tokens.customer(me),
+        **{"x-request-id": "r-1", "x-correlation-id": "c-1", "traceparent": f"00-{trace_id}-b7ad6b7169203331-01"},
+    )
+
+    await stub.Own(probe.messages.OwnRequest(user={"id": "me"}))
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if '"event": "call"' in line]
+    assert len(lines) == 1
+    expected = {
+        "request_id": "r-1",
+        "correlation_id": "c-1",
+        "trace_id": trace_id,
+        "subject": me,
+        "caller": "edge",
+        "code": "OK",
+        "method": "/probe.v1.ProbeService/Own",
+    }
+    assert expected.items() <= lines[0].items()
