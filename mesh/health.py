@@ -16,6 +16,8 @@ SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 PROBE_INTERVAL: Final = 1.0
+RECOVERY_INTERVAL: Final = 0.1
+"""Seconds between two probes while something is missing: a neighbour should not wait long for us."""
 PROBE_TIMEOUT: Final = 2.0
 
 REASON_HEADER: Final = "x-health-reason"
@@ -62,7 +64,7 @@ class Health(aio.HealthServicer):  # type: ignore[misc]  # the package has no ty
         """Probes what the process needs, for ever, and reports changes. Run it as a task."""
         while True:
             await self.probe()
-            await asyncio.sleep(PROBE_INTERVAL)
+            await asyncio.sleep(RECOVERY_INTERVAL if self._reason else PROBE_INTERVAL)
 
     async def probe(self) -> None:
         """Probes once and reports the result."""

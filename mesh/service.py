@@ -1,0 +1,214 @@
+"""One way to run a service: settings, identity, database, broker, pipeline, health, and a graceful end.
+
+Production and tests share `start`; `run` adds the process around it.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+
+import uvloop
+from prometheus_client import start_http_server
+
+from mesh.background import Background
+from mesh.bus.consumer import Consumer
+from mesh.bus.nats import NatsBus
+from mesh.bus.port import BusUnavailable
+from mesh.bus.relay import Relay
+from mesh.clock import Clock, utc_now
+from mesh.data.connections import Limits
+from mesh.data.database import Database
+from mesh.data.idempotency import lookup
+from mesh.data.wakes import Wakes
+from mesh.health import Health, Probe
+from mesh.logs import configure_logs, logger
+from mesh.metrics import Metrics
+from mesh.pipeline import PipelineCompiler
+from mesh.policy import load_policy
+from mesh.runtime import Build, Runtime, Service, SettingsT
+from mesh.server import MissingServicer, build_server
+from mesh.settings import load_settings
+from mesh.token_keys import no_keys, remote_keys
+from mesh.tokens import FetchKeys, KeySet, TokenVerifier
+from mesh.tracing import configure_tracing
+
+__all__ = ["Build", "MissingServicer", "Running", "Runtime", "Service", "run", "start"]
+
+
+class Running:
+    """A service that serves, until it is stopped."""
+
+    def __init__(
+        self,
+        port: int,
+        health: Health,
+        runtime: Runtime[Any],
+        loops: Sequence[asyncio.Task[None]],
+        stop: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.port = port
+        self.health = health
+        self.runtime = runtime
+        self._loops = loops
+        self._stop = stop
+
+    async def until_broken(self) -> None:
+        """Waits until one of the service's loops ends, which none should: the process is then better started anew."""
+        await asyncio.wait(self._loops, return_when=asyncio.FIRST_COMPLETED)
+
+    async def stop(self) -> None:
+        """Drains and ends the service: reports NOT_SERVING, lets calls end, then closes what they used."""
+        await self._stop()
+
+
+async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, clock: Clock = utc_now) -> Running:
+    """Starts a service and returns when it takes calls.
+
+    Raises:
+        OSError: Its address is taken.
+        MissingServicer: It does not serve what the contract says.
+    """
+    policy = load_policy(settings.descriptors)
+    metrics = Metrics()
+    background = Background()
+    async with AsyncExitStack() as started:
+        bus: NatsBus | None = None
+        if settings.nats_url:
+            bus = NatsBus(settings.nats_url, name=workload)
+            await bus.start()
+            started.push_async_callback(bus.close)
+        wakes = Wakes(workload, bus)
+        if bus is not None:
+            await bus.listen(wakes.subject, wakes.heard)
+        database: Database | None = None
+        database_url = settings.database_url.get_secret_value() if settings.database_url else ""
+        if database_url:
+            limits = Limits(pool_size=settings.database_pool_size)
+            database = Database(database_url, workload=workload, limits=limits, waker=wakes, clock=clock)
+            started.push_async_callback(database.drain)
+        runtime = Runtime(
+            settings,
+            policy=policy,
+            metrics=metrics,
+            database=database,
+            wakes=wakes,
+            background=background,
+            clock=clock,
+            log=logger(workload),
+        )
+        started.push_async_callback(runtime.close_channels)
+        service = await build(runtime)
+
+        health = Health(
+            policy.workloads[workload].services if workload in policy.workloads else (), _probes(database, bus)
+        )
+        keys = KeySet(service.token_keys or _keys_of_contract(runtime))
+        compiler = PipelineCompiler(
+            metrics,
+            TokenVerifier(keys, issuer=settings.token_issuer, audience=settings.token_audience),
+            None if database is None else partial(lookup, database),
+        )
+        server, port = build_server(
+            workload,
+            policy=policy,
+            compiler=compiler,
+            servicers=service.servicers,
+            health=health,
+            pki_dir=settings.pki_dir,
+            listen=settings.listen,
+        )
+        loops: list[Coroutine[Any, Any, None]] = [health.watch_probes(), *(task() for task in service.tasks)]
+        if database is not None and bus is not None:
+            relay = Relay(database_url, bus, workload=workload)
+            database.on_events(relay.wake)
+            loops.append(relay.run())
+            if service.subscriptions:
+                loops.append(Consumer(database, bus, service.subscriptions, name=workload).run())
+        await health.probe()
+        await server.start()
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        for task in tasks:
+            task.add_done_callback(_report_death)
+        resources = started.pop_all()
+
+    async def stop() -> None:
+        await health.drain()
+        await asyncio.sleep(settings.drain_seconds)
+        wakes.close()
+        await server.stop(settings.grace_seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await background.drain(settings.grace_seconds)
+        await resources.aclose()
+
+    return Running(port, health, runtime, tasks, stop)
+
+
+def run(workload: str, build: Build[SettingsT], *, settings: type[SettingsT]) -> None:
+    """Runs a service as a process until SIGTERM or SIGINT. Exit code 2: settings are wrong; 1: it cannot start."""
+    loaded = load_settings(settings)
+    configure_logs(loaded, workload)
+    tracing = configure_tracing(loaded, workload)
+    try:
+        sys.exit(uvloop.run(_serve(workload, build, loaded)))
+    finally:
+        tracing.shutdown()
+
+
+async def _serve(workload: str, build: Build[SettingsT], settings: SettingsT) -> int:
+    log = logger("process")
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    try:
+        running = await start(workload, build, settings)
+        metrics_server, _ = start_http_server(*_split(settings.metrics_listen), registry=running.runtime.registry)
+    except OSError as refused:
+        log.error("cannot start", reason=str(refused))  # noqa: TRY400 - one sentence; a stack would say no more
+        return 1
+    log.info("serving", address=settings.listen, metrics=settings.metrics_listen)
+    asked = asyncio.create_task(stopping.wait())
+    broken = asyncio.create_task(running.until_broken())
+    await asyncio.wait((asked, broken), return_when=asyncio.FIRST_COMPLETED)
+    log.info("draining", reason="asked to" if asked.done() else "a loop of the service died")
+    await running.stop()
+    metrics_server.shutdown()
+    log.info("stopped")
+    return 0 if asked.done() else 1
+
+
+def _probes(database: Database | None, bus: NatsBus | None) -> Mapping[str, Probe]:
+    probes: dict[str, Probe] = {}
+    if database is not None:
+        probes["database"] = database.ping
+    if bus is not None:
+        probes["broker"] = partial(_require_connection, bus)
+    return probes
+
+
+async def _require_connection(bus: NatsBus) -> None:
+    if not bus.connected:
+        raise BusUnavailable("not connected to the broker")
+
+
+def _keys_of_contract(runtime: Runtime[Any]) -> FetchKeys:
+    method = runtime.policy.token_keys
+    if method is None:
+        return no_keys
+    return remote_keys(runtime.channel(method.workload), method, runtime.settings.descriptors)
+
+
+def _report_death(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger("process").error("a loop of the service died", loop=task.get_name(), exc_info=error)
+
+
+def _split(address: str) -> tuple[int, str]:
+    host, _, port = address.rpartition(":")
+    return int(port), host.strip("[]")
