@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +14,7 @@ from sqlalchemy import event, make_url
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-DEAD_PEER: Final = {
+DEAD_PEER: Final[Mapping[str, Any]] = {
     # A peer that vanished without a word is noticed after about ten seconds, whether we are waiting or sending.
     "keepalives_idle": 5,
     "keepalives_interval": 2,

@@ -18,9 +18,9 @@ from mesh.call import current_call, find_call
 from mesh.clock import Clock, utc_now
 from mesh.data import idempotency
 from mesh.data.connections import Limits, cut_after, driver_connection, make_engine
-from mesh.data.failures import RETRY_LATER, Failure, classify, visible
+from mesh.data.failures import RETRY_LATER, DatabaseUnavailable, Failure, classify, visible
 from mesh.data.transaction import Transaction
-from mesh.errors import MeshError, Unavailable, from_status
+from mesh.errors import MeshError, from_status
 
 T = TypeVar("T")
 Answer = TypeVar("Answer", bound=Message)
@@ -40,7 +40,7 @@ class Waker(Protocol):
         """Wakes the watchers of keys. Never raises: a lost wake only makes a watcher look later."""
 
 
-class CommitUnknown(Unavailable):
+class CommitUnknown(DatabaseUnavailable):
     """The connection was lost while the commit was under way: the effect may have happened or not.
 
     A repeat with the same idempotency key finds out; nothing else may assume either.

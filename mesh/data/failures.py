@@ -24,6 +24,14 @@ class Failure(Enum):
     OTHER = "the statement or the data is at fault"
 
 
+class DatabaseUnavailable(Unavailable):
+    """The database is not reachable. No fault of the work: it can be done when the database is back."""
+
+
+class DatabaseBusy(ResourceExhausted):
+    """No connection was free in time. No fault of the work either."""
+
+
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _BY_STATE: Final = {
     "40001": Failure.CONFLICT,  # serialization_failure
@@ -77,11 +85,21 @@ def visible(failure: Failure) -> MeshError | None:
                 "CONCURRENT_CHANGE", "another change of the same thing was under way", retry_after=RETRY_SOON
             )
         case Failure.SLOW:
-            return Unavailable("DEPENDENCY_UNAVAILABLE", "the database took too long", retry_after=RETRY_LATER)
+            return Unavailable(
+                "DEPENDENCY_UNAVAILABLE",
+                "the database took too long",
+                metadata={"dependency": "database"},
+                retry_after=RETRY_LATER,
+            )
         case Failure.BUSY:
-            return ResourceExhausted("OVERLOADED", "no database connection is free", retry_after=RETRY_LATER)
+            return DatabaseBusy("OVERLOADED", "no database connection is free", retry_after=RETRY_LATER)
         case Failure.LOST:
-            return Unavailable("DEPENDENCY_UNAVAILABLE", "the database is not reachable", retry_after=RETRY_LATER)
+            return DatabaseUnavailable(
+                "DEPENDENCY_UNAVAILABLE",
+                "the database is not reachable",
+                metadata={"dependency": "database"},
+                retry_after=RETRY_LATER,
+            )
         case Failure.OTHER:
             return None
         case _:

@@ -1,0 +1,289 @@
+"""The consumer: events out of the broker into their handlers, each with one effect however often it is delivered.
+
+A batch of events is handled in one transaction, which also notes them in the inbox; only then are they acknowledged.
+If it fails, each event gets a transaction of its own, so that one bad event does not stop the others. What fails alone
+comes again later, and after five tries it is set aside. While the database is away nothing counts as a try: the
+consumer waits.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import groupby
+from typing import Any, Final, TypeVar
+
+from google.protobuf.message import DecodeError
+from opentelemetry import trace
+from opentelemetry.trace import Link, SpanKind
+
+from mesh.bus.envelope import TRACEPARENT, Envelope, Unreadable
+from mesh.bus.port import Bus, BusUnavailable, Delivery, Pull
+from mesh.bus.subscriptions import Received, Subscription
+from mesh.call import Call, serving
+from mesh.data import dead_letters, inbox
+from mesh.data.database import Database
+from mesh.data.dead_letters import FailedDelivery
+from mesh.data.failures import DatabaseBusy, DatabaseUnavailable
+from mesh.data.transaction import Transaction
+from mesh.logs import logger
+from mesh.tracing import extract, tracer
+
+T = TypeVar("T")
+
+BATCH: Final = 200
+"""Events that share a transaction at most."""
+
+PROGRESS: Final = timedelta(seconds=5)
+"""How often the broker is told that events are still being handled."""
+
+FIRST_DELAY: Final = timedelta(milliseconds=500)
+"""After which a failed event comes again; four times as long with each try."""
+
+LONGEST_DELAY: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A delivery that is an event of ours."""
+
+    delivery: Delivery
+    envelope: Envelope
+    subscription: Subscription
+    received: Received[Any]
+
+
+class Consumer:
+    """Handles one area's events for one workload. All processes of the workload share the events.
+
+    Args:
+        database: Where the effects are.
+        bus: Where the events come from.
+        workload: Who handles them; the name of the durable consumer.
+        area: Whose events.
+        subscriptions: What is handled how.
+        first_delay: After which a failed event comes again; four times as long with each try.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        *,
+        workload: str,
+        area: str,
+        subscriptions: Sequence[Subscription],
+        first_delay: timedelta = FIRST_DELAY,
+    ) -> None:
+        self._database = database
+        self._bus = bus
+        self._workload = workload
+        self._area = area
+        self._subscriptions: Mapping[str, Subscription] = {each.subject: each for each in subscriptions}
+        if len(self._subscriptions) != len(subscriptions):
+            raise ValueError(f"{workload} handles an event of {area} twice; call both from one handler")
+        self._first_delay = first_delay
+        self._log = logger("consumer").bind(area=area)
+
+    async def run(self) -> None:
+        """Handles events until cancelled, through any failure of the broker and the database."""
+        pause = 0.1
+        while True:
+            try:
+                if self._bus.connected:
+                    async with self._bus.pull(self._area, self._workload, list(self._subscriptions)) as pull:
+                        pause = 0.1
+                        await self._consume(pull)
+            except BusUnavailable as error:
+                self._log.info("consumer interrupted", error=str(error))
+                pause = min(2 * pause, 5.0)
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
+
+    async def _consume(self, pull: Pull) -> None:
+        while True:
+            deliveries = await pull.fetch(BATCH)
+            async with _progress(deliveries):
+                items = [item for delivery in deliveries if (item := await self._read(delivery)) is not None]
+                await self._handle(items)
+
+    async def _read(self, delivery: Delivery) -> _Item | None:
+        """Reads a delivery; one that is no event of ours is settled here."""
+        subscription = self._subscriptions.get(delivery.subject)
+        if subscription is None:
+            # Another version of this workload asked for it: it is for that one to handle.
+            await delivery.nak(LONGEST_DELAY.total_seconds())
+            return None
+        try:
+            return _parse(delivery, subscription)
+        except Unreadable as error:
+            await self._set_aside(delivery, None, error, tries=1)
+            return None
+
+    async def _handle(self, items: Sequence[_Item]) -> None:
+        """Handles events together; if that fails, one by one."""
+        if not items:
+            return
+        try:
+            # A commit whose outcome is unknown is repeated, too: the inbox tells what became of it.
+            await self._patiently(lambda: self._commit(items))
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its event's failure, and recorded
+            if len(items) > 1:
+                self._log.info("batch failed, going on one by one", count=len(items), error=str(error))
+                for item in items:
+                    await self._handle([item])
+            else:
+                await self._set_aside(items[0].delivery, items[0].envelope, error, tries=dead_letters.TRIES)
+            return
+        for item in items:
+            await item.delivery.ack()
+
+    async def _patiently(self, act: Callable[[], Awaitable[T]]) -> T:
+        """Acts on the database, waiting for as long as it is away or has no connection to give."""
+        pause = 0.1
+        while True:
+            try:
+                return await act()
+            except (DatabaseUnavailable, DatabaseBusy) as error:
+                self._log.warning("waiting for the database", error=str(error))
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
+            pause = min(2 * pause, 5.0)
+
+    async def _commit(self, items: Sequence[_Item]) -> None:
+        began = time.perf_counter()
+
+        async def work(tx: Transaction) -> int:
+            fresh = await inbox.accept(tx, self._workload, [item.envelope.event_id for item in items])
+            # An event that stands in the batch twice counts once.
+            chosen = {item.envelope.event_id: item for item in items if item.envelope.event_id in fresh}
+            for _, run in groupby(chosen.values(), key=lambda item: item.subscription.subject):
+                await self._run(tx, list(run))
+            return len(chosen)
+
+        handled = await self._database.transact(work)
+        self._log.info(
+            "events handled",
+            count=handled,
+            repeated=len(items) - handled,
+            types=sorted({item.envelope.type for item in items}),
+            seconds=round(time.perf_counter() - began, 4),
+        )
+
+    async def _run(self, tx: Transaction, items: Sequence[_Item]) -> None:
+        """Hands a run of events of one class to its handler, within their context."""
+        subscription = items[0].subscription
+        runs = [items] if subscription.batched else [[item] for item in items]
+        for run in runs:
+            with _context(run):
+                await subscription.handle(tx, [item.received for item in run])
+
+    async def _set_aside(self, delivery: Delivery, envelope: Envelope | None, error: Exception, *, tries: int) -> None:
+        """Counts a failure; the event comes again later, or is a dead letter from now on."""
+        failed = FailedDelivery(
+            consumer=self._workload,
+            event_id=envelope.event_id if envelope else delivery.position,
+            subject=delivery.subject,
+            headers=delivery.headers,
+            payload=delivery.payload,
+            reason=f"{type(error).__name__}: {error}",
+        )
+
+        async def work(tx: Transaction) -> dead_letters.Verdict:
+            return await dead_letters.record(tx, failed, tries=tries)
+
+        verdict = await self._patiently(lambda: self._database.transact(work))
+        facts = {"event_id": failed.event_id, "subject": failed.subject, "tries": verdict.tries}
+        if envelope:
+            facts["correlation_id"] = envelope.correlation_id
+        if verdict.dead:
+            self._log.error("event set aside", reason=failed.reason, **facts, exc_info=error)
+            await delivery.term()
+        else:
+            self._log.warning("event failed", reason=failed.reason, **facts, exc_info=error)
+            delay = min(self._first_delay * 4 ** (verdict.tries - 1), LONGEST_DELAY)
+            await delivery.nak(delay.total_seconds())
+
+
+def consumers(
+    database: Database, bus: Bus, *, workload: str, subscriptions: Sequence[Subscription]
+) -> Sequence[Consumer]:
+    """One consumer for each area that the subscriptions name.
+
+    Raises:
+        ValueError: An event is subscribed to twice.
+    """
+    by_area = groupby(sorted(subscriptions, key=lambda each: each.area), key=lambda each: each.area)
+    return [Consumer(database, bus, workload=workload, area=area, subscriptions=list(group)) for area, group in by_area]
+
+
+def _parse(delivery: Delivery, subscription: Subscription) -> _Item:
+    """Reads a delivery as the event that its subject promises.
+
+    Raises:
+        Unreadable: It is none.
+    """
+    envelope = Envelope.read(delivery.headers)
+    if envelope.type != subscription.subject:
+        raise Unreadable(f"the type {envelope.type!r} is not known here")
+    try:
+        event = subscription.event_class.FromString(delivery.payload)
+    except DecodeError as error:
+        raise Unreadable(f"the payload is no {subscription.subject}: {error}") from error
+    received = Received(
+        event=event,
+        event_id=envelope.event_id,
+        aggregate_id=envelope.aggregate_id,
+        version=envelope.version,
+        time=envelope.time,
+        correlation_id=envelope.correlation_id,
+    )
+    return _Item(delivery, envelope, subscription, received)
+
+
+@contextmanager
+def _context(items: Sequence[_Item]) -> Iterator[None]:
+    """The call and the span in which a handler runs.
+
+    An event alone goes on with the correlation and the trace of the call that caused it. A batch has many causes: it
+    gets a span of its own that links to theirs, and keeps the correlation where it is the same for all.
+    """
+    first = items[0].envelope
+    correlations = {item.envelope.correlation_id for item in items}
+    call = Call(None, first.event_id, first.correlation_id if len(correlations) == 1 else first.event_id)
+    causes = [extract({TRACEPARENT: item.envelope.traceparent}) for item in items if item.envelope.traceparent]
+    with ExitStack() as stack:
+        stack.enter_context(serving(call))
+        stack.enter_context(
+            tracer().start_as_current_span(
+                f"process {first.type}",
+                context=causes[0] if len(items) == 1 and causes else None,
+                kind=SpanKind.CONSUMER,
+                links=[Link(trace.get_current_span(cause).get_span_context()) for cause in causes],
+                attributes={
+                    "messaging.system": "nats",
+                    "messaging.operation.type": "process",
+                    "messaging.destination.name": first.type,
+                    "messaging.batch.message_count": len(items),
+                },
+            )
+        )
+        yield
+
+
+@asynccontextmanager
+async def _progress(deliveries: Sequence[Delivery]) -> AsyncIterator[None]:
+    """Keeps the broker from delivering events again while they are being handled."""
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(PROGRESS.total_seconds())
+            for delivery in deliveries:
+                await delivery.in_progress()
+
+    task = asyncio.create_task(tell(), name="progress")
+    try:
+        yield
+    finally:
+        task.cancel()
