@@ -6,7 +6,7 @@ Production and tests share `start`; `run` adds the process around it.
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
@@ -126,8 +126,10 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
             relay = Relay(database_url, bus, workload=workload)
             database.on_events(relay.wake)
             loops.append(relay.run())
-            if service.subscriptions:
-                loops.append(Consumer(database, bus, service.subscriptions, name=workload).run())
+            loops += [
+                Consumer(database, bus, workload=workload, area=area, subscriptions=subscriptions).run()
+                for area, subscriptions in _by_area(service.subscriptions).items()
+            ]
         await health.probe()
         await server.start()
         tasks = [asyncio.create_task(loop) for loop in loops]
@@ -195,6 +197,13 @@ def _probes(database: Database | None, bus: NatsBus | None) -> Mapping[str, Prob
 async def _require_connection(bus: NatsBus) -> None:
     if not bus.connected:
         raise BusUnavailable("not connected to the broker")
+
+
+def _by_area(subscriptions: Sequence[Subscription]) -> Mapping[str, Sequence[Subscription]]:
+    areas: dict[str, list[Subscription]] = {}
+    for subscription in subscriptions:
+        areas.setdefault(subscription.area, []).append(subscription)
+    return areas
 
 
 def _keys_of_contract(runtime: Runtime[Any]) -> FetchKeys:
