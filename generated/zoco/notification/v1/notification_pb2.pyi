@@ -135,7 +135,7 @@ class Preferences(_message.Message):
     MUTED_KINDS_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     email_enabled: _builtins.bool
-    """Mail at all."""
+    """Mail at all. Always set in answers; left out of an update, it stays as it is."""
     @_builtins.property
     def muted_kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___Notification.Kind.ValueType]:
         """Kinds that do not go out by mail."""
@@ -147,14 +147,16 @@ class Preferences(_message.Message):
     def __init__(
         self,
         *,
-        email_enabled: _builtins.bool = ...,
+        email_enabled: _builtins.bool | None = ...,
         muted_kinds: _abc.Iterable[Global___Notification.Kind.ValueType] | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_email_enabled", b"_email_enabled", "email_enabled", b"email_enabled", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["email_enabled", b"email_enabled", "muted_kinds", b"muted_kinds", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_email_enabled", b"_email_enabled", "email_enabled", b"email_enabled", "muted_kinds", b"muted_kinds", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__email_enabled: _TypeAlias = _typing.Literal["email_enabled"]  # noqa: Y015
+    _WhichOneofArgType__email_enabled: _TypeAlias = _typing.Literal["_email_enabled", b"_email_enabled"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__email_enabled) -> _WhichOneofReturnType__email_enabled | None: ...
 
 Global___Preferences: _TypeAlias = Preferences  # noqa: Y015

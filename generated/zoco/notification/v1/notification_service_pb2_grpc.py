@@ -88,7 +88,7 @@ class NotificationServiceServicer:
     def WatchNotifications(self, request, context):
         """The caller's notifications as they come.
 
-        Without a position, from now on. Resume by `position`. Errors: the stream ends with SLOW_READER or DRAINING.
+        Without a position, from now on. Resume by `position`. Errors: INVALID_FIELD (position); the stream ends with SLOW_READER or DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +104,7 @@ class NotificationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdatePreferences(self, request, context):
-        """Changes what goes out by mail to the caller; without a mask, all of it.
+        """Changes what goes out by mail to the caller; without a mask, the fields that are set. To clear `muted_kinds`, name it in the mask.
 
         Atomic and idempotent. Errors: INVALID_FIELD.
         """

@@ -91,7 +91,7 @@ class UserServiceServicer:
         """Makes an account with the role CUSTOMER.
 
         Atomic with its event UserRegistered. A repeat finds the address taken.
-        Errors: INVALID_FIELD (also for a common password), EMAIL_TAKEN.
+        Errors: INVALID_FIELD (also for a common password), EMAIL_TAKEN, OVERLOADED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +138,7 @@ class UserServiceServicer:
     def SetRole(self, request, context):
         """Gives an account a role.
 
-        Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, INVALID_FIELD.
+        Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, STATE_CONFLICT (deleted), INVALID_FIELD.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

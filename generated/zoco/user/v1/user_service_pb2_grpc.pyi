@@ -38,7 +38,7 @@ class UserServiceStub:
     """Makes an account with the role CUSTOMER.
 
     Atomic with its event UserRegistered. A repeat finds the address taken.
-    Errors: INVALID_FIELD (also for a common password), EMAIL_TAKEN.
+    Errors: INVALID_FIELD (also for a common password), EMAIL_TAKEN, OVERLOADED.
     """
     GetUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_pb2.User]
     """One account. `me` stands for the caller's own.
@@ -65,7 +65,7 @@ class UserServiceStub:
     SetRole: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SetRoleRequest, _user_pb2.User]
     """Gives an account a role.
 
-    Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, INVALID_FIELD.
+    Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, STATE_CONFLICT (deleted), INVALID_FIELD.
     """
     DisableUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DisableUserRequest, _user_pb2.User]
     """Switches an account off and revokes every refresh token of it.
@@ -92,7 +92,7 @@ class UserServiceAsyncStub(UserServiceStub):
     """Makes an account with the role CUSTOMER.
 
     Atomic with its event UserRegistered. A repeat finds the address taken.
-    Errors: INVALID_FIELD (also for a common password), EMAIL_TAKEN.
+    Errors: INVALID_FIELD (also for a common password), EMAIL_TAKEN, OVERLOADED.
     """
     GetUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_pb2.User]  # type: ignore[assignment]
     """One account. `me` stands for the caller's own.
@@ -119,7 +119,7 @@ class UserServiceAsyncStub(UserServiceStub):
     SetRole: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetRoleRequest, _user_pb2.User]  # type: ignore[assignment]
     """Gives an account a role.
 
-    Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, INVALID_FIELD.
+    Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, STATE_CONFLICT (deleted), INVALID_FIELD.
     """
     DisableUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DisableUserRequest, _user_pb2.User]  # type: ignore[assignment]
     """Switches an account off and revokes every refresh token of it.
@@ -149,7 +149,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes an account with the role CUSTOMER.
 
         Atomic with its event UserRegistered. A repeat finds the address taken.
-        Errors: INVALID_FIELD (also for a common password), EMAIL_TAKEN.
+        Errors: INVALID_FIELD (also for a common password), EMAIL_TAKEN, OVERLOADED.
         """
 
     @_abc_1.abstractmethod
@@ -206,7 +206,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
         """Gives an account a role.
 
-        Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, INVALID_FIELD.
+        Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, STATE_CONFLICT (deleted), INVALID_FIELD.
         """
 
     @_abc_1.abstractmethod
