@@ -15,7 +15,7 @@ import uvloop
 from prometheus_client import start_http_server
 
 from mesh.background import Background
-from mesh.bus.consumer import Consumer
+from mesh.bus.consumer import consumers
 from mesh.bus.nats import NatsBus
 from mesh.bus.port import BusUnavailable
 from mesh.bus.relay import Relay
@@ -126,10 +126,7 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
             relay = Relay(database_url, bus, workload=workload)
             database.on_events(relay.wake)
             loops.append(relay.run())
-            loops += [
-                Consumer(database, bus, workload=workload, area=area, subscriptions=subscriptions).run()
-                for area, subscriptions in _by_area(service.subscriptions).items()
-            ]
+            loops += [each.run() for each in consumers(database, bus, workload, service.subscriptions)]
         await health.probe()
         await server.start()
         tasks = [asyncio.create_task(loop) for loop in loops]
@@ -197,13 +194,6 @@ def _probes(database: Database | None, bus: NatsBus | None) -> Mapping[str, Prob
 async def _require_connection(bus: NatsBus) -> None:
     if not bus.connected:
         raise BusUnavailable("not connected to the broker")
-
-
-def _by_area(subscriptions: Sequence[Subscription]) -> Mapping[str, Sequence[Subscription]]:
-    areas: dict[str, list[Subscription]] = {}
-    for subscription in subscriptions:
-        areas.setdefault(subscription.area, []).append(subscription)
-    return areas
 
 
 def _keys_of_contract(runtime: Runtime[Any]) -> FetchKeys:
