@@ -57,7 +57,7 @@ def configure_logs(settings: MeshSettings, workload: str) -> None:
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
     """A logger whose lines say which part of the code speaks."""
-    bound: structlog.stdlib.BoundLogger = structlog.get_logger(logger=name)
+    bound: structlog.stdlib.BoundLogger = structlog.get_logger(part=name)
     return bound
 
 
