@@ -126,7 +126,9 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
             relay = Relay(database_url, bus, workload=workload)
             database.on_events(relay.wake)
             loops.append(relay.run())
-            loops += [each.run() for each in consumers(database, bus, workload, service.subscriptions)]
+            loops += [
+                each.run() for each in consumers(database, bus, workload=workload, subscriptions=service.subscriptions)
+            ]
         await health.probe()
         await server.start()
         tasks = [asyncio.create_task(loop) for loop in loops]
