@@ -1,0 +1,1 @@
+"""What the shop tells people, in the shop and by mail."""
