@@ -37,7 +37,7 @@ def _grpc(runtime: EdgeRuntime, workload: str, hosts: Sequence[str]) -> Message:
             }
         ),
         "transport_socket": _mutual_tls(runtime, workload, alpn="h2"),
-        "health_checks": [_health_check({"grpc_health_check": {}})],
+        "health_checks": [_health_check(workload)],
         **_failover(),
     }
 
@@ -45,7 +45,11 @@ def _grpc(runtime: EdgeRuntime, workload: str, hosts: Sequence[str]) -> Message:
 def _page(runtime: EdgeRuntime) -> Message:
     return {
         **_members(PAGE, runtime.page),
-        "typed_extension_protocol_options": _protocol(explicit_http_config={"http_protocol_options": {}}),
+        "typed_extension_protocol_options": _protocol(
+            explicit_http_config={"http_protocol_options": {}},
+            # Shorter than the portal keeps an idle connection, so that none is closed while a request is on its way.
+            common_http_protocol_options={"idle_timeout": "30s"},
+        ),
         "transport_socket": _mutual_tls(runtime, PORTAL, alpn="http/1.1"),
         **_failover(),
     }
@@ -105,7 +109,9 @@ def _mutual_tls(runtime: EdgeRuntime, workload: str, *, alpn: str) -> Message:
     )
 
 
-def _health_check(probe: Message) -> Message:
+def _health_check(workload: str) -> Message:
+    # Asked by the edge for everything, the portal would answer for the whole system (gateway.portal.health).
+    asked = {"service_name": PORTAL} if workload == PORTAL else {}
     return {
         "timeout": seconds(_HEALTH_SECONDS),
         "interval": seconds(_HEALTH_SECONDS),
@@ -113,7 +119,7 @@ def _health_check(probe: Message) -> Message:
         "no_traffic_interval": seconds(_HEALTH_SECONDS),
         "unhealthy_threshold": 2,
         "healthy_threshold": 1,
-        **probe,
+        "grpc_health_check": asked,
     }
 
 

@@ -24,7 +24,8 @@ def http_filters(runtime: EdgeRuntime, surface: Surface, *, tls: bool) -> list[M
     return [
         # Before authentication: a preflight carries no token. Which origins may call stands in the virtual host.
         extension(CORS, "envoy.extensions.filters.http.cors.v3.Cors"),
-        passage(tls=tls),
+        # Not in dev: HSTS binds the host name whatever the port, and on localhost other people's things run too.
+        passage(strict_transport=tls and runtime.environment == "production"),
         # Before the transcoder, which must see gRPC-Web as the gRPC it becomes.
         extension("envoy.filters.http.grpc_web", "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
         _transcoder(runtime, surface),

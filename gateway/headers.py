@@ -43,14 +43,14 @@ def arrival() -> Message:
     )
 
 
-def passage(*, tls: bool) -> Message:
+def passage(*, strict_transport: bool) -> Message:
     """Give the header_mutation filter: correlation id inwards; ids and security headers outwards.
 
     Args:
-        tls: whether the listener speaks TLS; only then HSTS means anything (RFC 6797, 7.2).
+        strict_transport: whether browsers shall never again use this host without TLS (HSTS, RFC 6797).
     """
     answer = dict(_ANSWER)
-    if tls:
+    if strict_transport:
         answer["strict-transport-security"] = "max-age=31536000; includeSubDomains"
     correlation = f"%REQ(X-CORRELATION-ID?X-REQUEST-ID):{_MAX_CORRELATION_ID}%"
     return extension(

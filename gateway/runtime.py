@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import PurePosixPath
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
-TRUST_DOMAIN = "zoco.local"
-PORTAL = "portal"
+from mesh.settings import TRUST_DOMAIN
+
+PORTAL: Final = "portal"
+"""The workload that serves what belongs to no service."""
 
 
 @dataclass(frozen=True)
