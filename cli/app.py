@@ -113,11 +113,8 @@ def migrate(
     if unknown:
         raise Failure(f"{unknown[0]} is no service with a database; those are {', '.join(databases)}.")
     chosen = {name: url for name, url in databases.items() if not services or name in services}
-    total = 0
-    for service, revisions in migrations.upgrade(chosen).items():
-        total += len(revisions)
-        print(f"{service}: {', '.join(revisions) if revisions else 'up to date'}")
-    print(f"{total} revisions applied.")
+    changed = migrations.upgrade(chosen)
+    print(f"Migrated {', '.join(changed)}." if changed else "Every database is at its newest schema.")
 
 
 @app.command()

@@ -92,6 +92,10 @@ def start_detached(settings: LocalSettings, home: Home, console: Console) -> Non
                     show_summary(home, Ports(**ports), console, time.monotonic() - begun)
                     console.print("It runs in the background; `make down` stops it.")
                     return
+                case {"another": True}:
+                    child.wait()
+                    _show_running(home, console)
+                    return
                 case {"failure": str(sentence), "details": list(details)}:
                     child.wait()
                     raise Failure(sentence, details=tuple(details))
@@ -119,7 +123,7 @@ def supervise_detached(settings: LocalSettings, home: Home) -> None:
 
     lock = HomeLock.take(home.lock_file)
     if lock is None:
-        relay.send({"failure": "Another start is under way in this home.", "details": []})
+        relay.send({"another": True})
         return
     try:
         asyncio.run(Machine(settings, home, relay).run(when_ready, lambda: None))

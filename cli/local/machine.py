@@ -78,9 +78,7 @@ class Machine:
         workloads = catalog.workloads()
         names = self._chosen(catalog.runnable(workloads))
         # Places are given out over the whole contract: a service keeps its port whatever else is started.
-        places = [
-            slot for slot in slots(workloads, self._settings.replicas) if slot.workload in {*names, PORTAL}
-        ]
+        places = [slot for slot in slots(workloads, self._settings.replicas) if slot.workload in {*names, PORTAL}]
         ours = self._settings.database_url is None, self._settings.nats_url is None
         ports = plan(self._settings, places, previous.ports if previous else None, database=ours[0], broker=ours[1])
         shop = self._shop(ports, places)

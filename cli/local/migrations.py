@@ -75,9 +75,9 @@ def _stored(url: str) -> str | None:
         raise Failure(f"A database cannot be reached: {' '.join(str(error).split())}.") from None
 
 
-def upgrade(databases: Mapping[str, str]) -> dict[str, list[str]]:
-    """Bring the databases to their newest revision; return the revisions applied to each."""
+def upgrade(databases: Mapping[str, str]) -> list[str]:
+    """Bring the databases to their newest revision; return the services for which there was something to do."""
     # Alembic and SQLAlchemy take a second to import: only when there is something to do.
     from mesh.data import migrations  # noqa: PLC0415
 
-    return {service: migrations.upgrade(service, url) for service, url in databases.items()}
+    return [service for service, url in databases.items() if head(service) and migrations.upgrade(service, url)]

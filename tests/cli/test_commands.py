@@ -31,12 +31,12 @@ def pids(home: Home) -> list[int]:
     return [process["pid"] for process in json.loads(home.run_file.read_text())["processes"]]
 
 
-def test_up_status_down(checkout: Checkout) -> None:
-    up = checkout.zoco("up", "--detach")
+def test_up_status_down(new_checkout: Checkout) -> None:
+    up = new_checkout.zoco("up", "--detach")
     assert up.returncode == 0, up.stderr
     assert [line.split()[0] for line in up.stdout.splitlines() if line.startswith("ok ")] == ["ok"] * 5
-    assert f"http://127.0.0.1:{checkout.edge_port}/v1" in up.stdout
-    status = checkout.zoco("status", "--json")
+    assert f"http://127.0.0.1:{new_checkout.edge_port}/v1" in up.stdout
+    status = new_checkout.zoco("status", "--json")
     assert status.returncode == 0
     shown = json.loads(status.stdout)
     assert [(row["process"], row["state"]) for row in shown["processes"]] == [
@@ -44,24 +44,15 @@ def test_up_status_down(checkout: Checkout) -> None:
         ("nats", "healthy"),
     ]
     assert all(row["pid"] and row["port"] for row in shown["processes"])
-    assert "healthy" in checkout.zoco("status").stdout
-    running = pids(checkout.home)
-    assert checkout.zoco("down").stdout == "Stopped.\n"
+    assert "healthy" in new_checkout.zoco("status").stdout
+    running = pids(new_checkout.home)
+    assert new_checkout.zoco("down").stdout == "Stopped.\n"
     assert not any(map(psutil.pid_exists, running))
-    assert sentence(checkout.zoco("status")) == "Nothing runs here; `make up` starts it."
-    assert checkout.zoco("down").stdout == "Nothing was running.\n"
+    assert sentence(new_checkout.zoco("status")) == "Nothing runs here; `make up` starts it."
+    assert new_checkout.zoco("down").stdout == "Nothing was running.\n"
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="only Linux tells")
-def test_status_tells_the_memory_of_each_process(checkout: Checkout) -> None:
-    checkout.zoco("up", "--detach")
-    shown = json.loads(checkout.zoco("status", "--json").stdout)
-    assert all(row["pss_bytes"] > 1_000_000 for row in shown["processes"])
-    assert shown["pssBytes"] > 1_000_000
-    assert "whole system" in checkout.zoco("status", "--memory").stdout
-
-
-def test_up_twice_is_harmless(checkout: Checkout) -> None:
+def test_up_twice_is_harmless_and_status_tells_the_memory(checkout: Checkout) -> None:
     checkout.zoco("up", "--detach")
     before = pids(checkout.home)
     for form in (("up", "--detach"), ("up",)):
@@ -70,6 +61,11 @@ def test_up_twice_is_harmless(checkout: Checkout) -> None:
         assert "It already runs" in again.stdout
         assert f"http://127.0.0.1:{checkout.edge_port}/v1" in again.stdout
     assert pids(checkout.home) == before
+    if Path("/proc/self/smaps_rollup").exists():  # only Linux tells
+        shown = json.loads(checkout.zoco("status", "--json").stdout)
+        assert all(row["pss_bytes"] > 1_000_000 for row in shown["processes"])
+        assert shown["pssBytes"] > 1_000_000
+        assert "whole system" in checkout.zoco("status", "--memory").stdout
 
 
 def test_two_at_the_same_moment_start_it_once(checkout: Checkout) -> None:
@@ -93,20 +89,20 @@ def test_in_the_foreground_a_signal_stops_everything(checkout: Checkout, number:
     assert not any(map(psutil.pid_exists, running))
 
 
-def test_ctrl_c_during_the_start_stops_what_was_started(checkout: Checkout) -> None:
-    with checkout.start("up") as process:
-        until_now(lambda: (checkout.home.data / "postgres.unfinished").exists(), "the cluster is being made")
+def test_ctrl_c_during_the_start_stops_what_was_started(new_checkout: Checkout) -> None:
+    with new_checkout.start("up") as process:
+        until_now((new_checkout.home.data / "postgres.unfinished").exists, "the cluster is being made")
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
-    assert holder(checkout.home.lock_file) is None
-    assert checkout.zoco("up", "--detach").returncode == 0
+    assert holder(new_checkout.home.lock_file) is None
+    assert new_checkout.zoco("up", "--detach").returncode == 0
 
 
 def test_ctrl_c_on_a_terminal_reaches_us_and_not_our_children(checkout: Checkout) -> None:
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(PROJECT)
-        os.execve(sys.executable, [sys.executable, "-m", "cli", "up"], checkout.environment())
+        os.execve(sys.executable, [sys.executable, "-m", "cli", "up"], checkout.environment())  # noqa: S606 - no shell
     seen = b""
     while b"Ctrl-C stops it" not in seen:
         seen += os.read(terminal, 4096)
@@ -135,7 +131,7 @@ def test_a_killed_supervisor_does_not_block_the_next_start(checkout: Checkout) -
 
 
 def test_down_ends_what_a_killed_supervisor_left(checkout: Checkout) -> None:
-    """With the kernel's help out of the way: a child that is frozen when its supervisor dies stays until somebody ends it."""
+    """A child that is frozen when its supervisor dies does not hear of it, and stays until somebody ends it."""
     checkout.zoco("up", "--detach")
     supervisor, children = holder(checkout.home.lock_file), pids(checkout.home)
     assert supervisor
@@ -170,22 +166,16 @@ def test_a_lock_and_a_socket_left_by_the_dead_are_taken_over_silently(checkout: 
 
 
 def test_a_damaged_run_file_says_how_to_fix_it_and_that_fixes_it(checkout: Checkout) -> None:
-    checkout.zoco("up", "--detach")
-    checkout.zoco("down")
     checkout.home.run_file.write_text('{"version": 1')
     said = sentence(checkout.zoco("up", "--detach"))
     assert said.startswith(f"{checkout.home.run_file} is damaged (")
     assert "`make reset` deletes the local state" in said
     assert checkout.zoco("reset").returncode == 0
+    assert not checkout.home.root.exists()
     assert checkout.zoco("up", "--detach").returncode == 0
-
-
-def test_reset_stops_and_forgets(checkout: Checkout) -> None:
-    checkout.zoco("up", "--detach")
     running = pids(checkout.home)
     assert checkout.zoco("reset").returncode == 0
     assert not any(map(psutil.pid_exists, running))
-    assert not checkout.home.root.exists()
 
 
 def test_two_checkouts_run_side_by_side(checkout: Checkout, other_checkout: Checkout) -> None:
@@ -231,7 +221,7 @@ def test_a_setting_that_cannot_be_used_is_one_sentence(checkout: Checkout) -> No
 
 
 def test_an_old_python_is_told_what_is_needed() -> None:
-    """The file is read by the old Python itself, so it must at least compile there; here it only hears a false version."""
+    """Only the version is false here; that the file can be read by an old Python is for the linter to see."""
     program = (
         "import sys, runpy; sys.version_info = (3, 9, 7, 'final', 0); runpy.run_module('cli', run_name='__main__')"
     )

@@ -1,8 +1,8 @@
 """The supervisor over real processes: a tiny program that dies, hangs or sulks on request."""
 
+import asyncio
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -157,12 +157,15 @@ async def main():
     await asyncio.Event().wait()
 asyncio.run(main())
 """
-    with subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        assert parent.stdout.readline() == "ready\n"
-        state = read_run_state(home.run_file)
-        assert state is not None
-        parent.kill()
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, cwd=PROJECT, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    assert await parent.stdout.readline() == b"ready\n"
+    state = read_run_state(home.run_file)
+    assert state is not None
+    parent.kill()
+    await parent.wait()
     children = [record.pid for record in state.processes]
     assert len(children) == 2
     await until(lambda: not any(map(psutil.pid_exists, children)), "its children are gone")
