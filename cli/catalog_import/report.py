@@ -44,7 +44,7 @@ class Reason(StrEnum):
     COMMA_PRICE = "has a comma where a decimal point belongs"
     NEGATIVE = "is negative"
     ZERO = "is zero"
-    TOO_PRECISE = "has more than two decimals"
+    TOO_PRECISE = "has more decimals than its currency"
     TOO_LARGE = "is too large"
     UNKNOWN_CURRENCY = "is not an ISO 4217 currency code"
     OTHER_CURRENCY = "is not the shop's currency"

@@ -10,6 +10,7 @@ from cli.catalog_import.currencies import ISO_4217
 from cli.catalog_import.records import Record, decode_json
 from cli.catalog_import.report import Reason, Rejection
 from cli.catalog_import.seen import SeenProducts
+from mesh.money import exponent
 from zoco.product.v1.product_service_pb2 import ImportRow
 
 # The bounds of zoco.product.v1.Product; the shop checks them again.
@@ -24,7 +25,7 @@ _MOST_STOCK = 1_000_000_000
 _MOST_DIGITS = 12  # before the point, as the price filters of ListProducts have it
 
 _SHOWN_VALUE = 100
-_NANOS_A_CENT = 10_000_000
+_NANO_DIGITS = 9
 
 _PRICE = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]+", re.ASCII)
@@ -50,10 +51,14 @@ class RowReader:
 
     Args:
         currency: the only currency that is taken, an ISO 4217 code.
+
+    Raises:
+        InvalidCurrency: it is no such code.
     """
 
     def __init__(self, currency: str) -> None:
         self._currency = currency
+        self._decimals = exponent(currency)
         self._seen = SeenProducts()
 
     def read(self, record: Record) -> ImportRow | Rejection:
@@ -78,7 +83,7 @@ class RowReader:
         return row
 
     def _price(self, value: Any, currency: Any) -> Money:
-        units, nanos = _amount(value)
+        units, nanos = _amount(value, self._decimals)
         code = "" if currency is None else currency.strip().upper()
         if code != self._currency:
             if not code:
@@ -118,8 +123,8 @@ def _text(field: str, value: str | None, longest: int) -> str:
     return _characters(field, value.strip(), longest) if value else ""
 
 
-def _amount(value: Any) -> tuple[int, int]:
-    """Return units and nanos of a price."""
+def _amount(value: Any, decimals: int) -> tuple[int, int]:
+    """Return units and nanos of a price in a currency of so many decimals."""
     text = "" if value is None else str(value).strip()
     if not text:
         raise _RuleBroken("price", Reason.MISSING)
@@ -130,14 +135,14 @@ def _amount(value: Any) -> tuple[int, int]:
     sign, whole, fraction = found.group(1), found.group(2), found.group(3) or ""
     if sign:
         raise _RuleBroken("price", Reason.NEGATIVE, text)
-    if len(fraction) > 2:
+    if len(fraction) > decimals:
         raise _RuleBroken("price", Reason.TOO_PRECISE, text)
     if len(whole) > _MOST_DIGITS:
         raise _RuleBroken("price", Reason.TOO_LARGE, text)
-    units, cents = int(whole), int(fraction.ljust(2, "0"))
-    if not units and not cents:
+    units, nanos = int(whole), int(fraction.ljust(_NANO_DIGITS, "0"))
+    if not units and not nanos:
         raise _RuleBroken("price", Reason.ZERO)
-    return units, cents * _NANOS_A_CENT
+    return units, nanos
 
 
 def _stock(value: Any) -> int:

@@ -34,6 +34,9 @@ class Shop:
     good_tokens: set[str] = field(default_factory=set)
     token_seconds: int = 900
     seconds_a_batch: float = 0.0
+    held_until_at_once: int = 0
+    """Answers are held back until so many batches are here at once; then no more."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     fail_before: list[grpc.StatusCode] = field(default_factory=list)
     """Statuses of the next calls, before anything is done."""
     fail_after: list[grpc.StatusCode] = field(default_factory=list)
@@ -60,9 +63,7 @@ class _Products(ProductServiceServicer):
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
 
-    async def ImportProducts(  # noqa: N802 - the contract's name; the base serves both kinds
-        self, request: ImportProductsRequest, context: Context
-    ) -> ImportProductsResponse:
+    async def ImportProducts(self, request: ImportProductsRequest, context: Context) -> ImportProductsResponse:
         shop = self._shop
         metadata = dict(context.invocation_metadata() or ())
         if str(metadata.get("authorization", "")).removeprefix("Bearer ") not in shop.good_tokens:
@@ -74,6 +75,9 @@ class _Products(ProductServiceServicer):
         shop.at_once += 1
         shop.most_at_once = max(shop.most_at_once, shop.at_once)
         try:
+            if shop.at_once >= shop.held_until_at_once:
+                shop.released.set()
+            await shop.released.wait()
             if shop.seconds_a_batch:
                 await asyncio.sleep(shop.seconds_a_batch)
             shop.batches.append(len(request.rows))
@@ -112,11 +116,11 @@ def _fault(row: ImportRow) -> tuple[str, str] | None:
     if not row.category.strip():
         return "category", "must not be empty"
     if row.price.currency_code != "EUR":
-        return "price", "must be in EUR"
+        return "currency", "must be in EUR"
     if (row.price.units, row.price.nanos) <= (0, 0):
         return "price", "must be more than zero"
     if row.initial_stock < 0:
-        return "initial_stock", "must not be negative"
+        return "stock", "must not be negative"
     return ("name", "is not sold here") if row.name.startswith("Forbidden") else None
 
 
@@ -124,9 +128,7 @@ class _Auth(AuthServiceServicer):
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
 
-    async def Login(  # noqa: N802
-        self, request: auth.LoginRequest, context: Context
-    ) -> auth.LoginResponse:
+    async def Login(self, request: auth.LoginRequest, context: Context) -> auth.LoginResponse:
         if (request.email, request.password) != (EMAIL, PASSWORD):
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "e-mail or password is wrong")
         self._shop.logins += 1
@@ -136,9 +138,7 @@ class _Auth(AuthServiceServicer):
             expires_in=self._shop.token_seconds,
         )
 
-    async def Refresh(  # noqa: N802
-        self, request: auth.RefreshRequest, context: Context
-    ) -> auth.RefreshResponse:
+    async def Refresh(self, request: auth.RefreshRequest, context: Context) -> auth.RefreshResponse:
         if request.refresh_token != self._shop.refresh_token():
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "spent")
         self._shop.refreshes += 1
@@ -148,9 +148,7 @@ class _Auth(AuthServiceServicer):
             expires_in=self._shop.token_seconds,
         )
 
-    async def Logout(  # noqa: N802
-        self, request: auth.LogoutRequest, context: Context
-    ) -> auth.LogoutResponse:
+    async def Logout(self, request: auth.LogoutRequest, context: Context) -> auth.LogoutResponse:
         if not request.refresh_token:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "refresh_token is required")
         self._shop.logouts += 1

@@ -112,7 +112,7 @@ _DEFECTS: tuple[Defect, ...] = (
     ("price is missing", _with("price", "")),
     ("price is negative", _with("price", "-0.01", "-12", "-3.50")),
     ("price is zero", _with("price", "0", "0.00")),
-    ("price has more than two decimals", _with("price", "1.999", "0.001")),
+    ("price has more decimals than its currency", _with("price", "1.999", "0.001")),
     ("price is not a decimal number such as 9.99", _with("price", "free", "1.2.3", "1e3", "9.99 EUR", "NaN", "١٢")),
     ("price has a comma where a decimal point belongs", _with("price", "1,99", "12,5")),
     ("currency is not the shop's currency", _with("currency", "USD", "GBP", "jpy")),

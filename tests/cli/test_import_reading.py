@@ -225,6 +225,18 @@ def test_another_address_is_refused(tmp_path: Path, url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("currency", "price", "nanos"), [("JPY", "120", 0), ("EUR", "120.5", 500_000_000), ("KWD", "120.125", 125_000_000)]
+)
+def test_a_price_is_as_exact_as_its_currency(tmp_path: Path, currency: str, price: str, nanos: int) -> None:
+    rows, refused = read(written(tmp_path / "exact.csv", one_row(price=price, currency=currency)), currency)
+    assert not refused
+    assert [(row.price.units, row.price.nanos) for row in rows] == [(120, nanos)]
+    finer = price + "00" if "." in price else price + ".0"
+    _, refused = read(written(tmp_path / "finer.csv", one_row(price=finer, currency=currency)), currency)
+    assert [(each.field, each.reason) for each in refused] == [("price", "has more decimals than its currency")]
+
+
+@pytest.mark.parametrize(
     ("attributes", "reason"),
     [
         (json.dumps({str(number): "x" for number in range(51)}), "has too many entries"),
