@@ -1,0 +1,1 @@
+"""Orders: placed, driven to exactly one end, and remembered as events."""

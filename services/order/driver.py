@@ -1,0 +1,220 @@
+"""Drives orders to their end: asks what the saga says, appends what follows, puts off what cannot be known yet.
+
+A step is asked outside of any transaction, under the key `order_id:step`. What follows is appended at the version the
+step was asked at, and the same transaction makes the next step due. Of two that drive one order, one loses there.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Final, Protocol, TypeVar
+
+import structlog
+
+from mesh.background import Background
+from mesh.call import Call, serving
+from mesh.data import Database, Transaction
+from mesh.data.event_store import ConcurrencyConflict
+from mesh.data.idempotency import is_definitive
+from mesh.errors import FailedPrecondition, MeshError
+from mesh.ids import uuid7
+from services.order import leases, store
+from services.order.domain import GiveUp, decide
+from services.order.events import Change
+from services.order.leases import Lease
+from services.order.metrics import OrderMetrics
+from services.order.saga import Reply, Step, next_step, react
+from services.order.state import Order
+from services.order.store import OrderStore
+
+T = TypeVar("T")
+
+ACTOR: Final = "order"
+"""Who did it, in the audit trail, where no person did."""
+
+RENEWALS: Final = 3
+"""How often a lease is renewed in the time it lasts."""
+
+
+class Participants(Protocol):
+    """The neighbours of a checkout."""
+
+    async def ask(self, order: Order, step: Step, card: str | None) -> Reply:
+        """Asks for a step under its key; however often, it is done once.
+
+        Raises:
+            MeshError: The answer is not known: ask again.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast, how patient and how much at once; see the settings."""
+
+    lease: timedelta
+    poll: timedelta
+    patience: timedelta
+    back_off_first: timedelta
+    back_off_most: timedelta
+    at_once: int
+
+    def pause(self, attempts: int) -> timedelta:
+        """How long to wait after so many attempts in vain: doubling, with full jitter, so that none come in step."""
+        longest = min(self.back_off_first * (1 << min(attempts, 20)), self.back_off_most)
+        return longest * random.random()  # noqa: S311 - jitter, no secret
+
+
+class Driver:
+    """Drives the orders that calls of this process set going, and those that no process drives any more."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        orders: OrderStore,
+        participants: Participants,
+        background: Background,
+        metrics: OrderMetrics,
+        pace: Pace,
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self._database = database
+        self._orders = orders
+        self._participants = participants
+        self._background = background
+        self._metrics = metrics
+        self._pace = pace
+        self._log = log
+        self._driving: Counter[str] = Counter()
+
+    def start(self, order: Order, *, card: str | None = None) -> asyncio.Task[Order]:
+        """Drives an order that this process has just appended to, and so holds the lease of.
+
+        Returns:
+            A task that no caller's cancel ends; its result is the order as far as it got.
+        """
+        step = next_step(order)
+        lease = Lease(order.id, step.name if step else "", card=card)
+        return self._background.spawn(self._drive(lease, order), name=f"drive order {order.id}")
+
+    async def run(self) -> None:
+        """Takes over orders that are due, for as long as the process runs."""
+        while True:
+            room = self._pace.at_once - len(self._driving)
+            taken = await self._unless_away(partial(self._take_over, room)) if room > 0 else 0
+            if not taken or taken < room:
+                await asyncio.sleep(self._pace.poll.total_seconds())
+
+    async def keep(self) -> None:
+        """Renews the leases of the orders being driven, for as long as the process runs."""
+        while True:
+            await asyncio.sleep(self._pace.lease.total_seconds() / RENEWALS)
+            await self._unless_away(self._renew)
+
+    async def _take_over(self, most: int) -> int:
+        due = await self._database.transact(
+            partial(leases.take_due, most=most, lease=self._pace.lease, patience=self._pace.patience)
+        )
+        for lease in due:
+            self._background.spawn(self._resume(lease), name=f"drive order {lease.order_id}")
+        return len(due)
+
+    async def _resume(self, lease: Lease) -> Order:
+        with serving(Call(None, request_id=uuid7(), correlation_id=lease.correlation_id)):
+            return await self._drive(lease, None)
+
+    async def _drive(self, lease: Lease, order: Order | None) -> Order:
+        with self._held(lease.order_id):
+            try:
+                order = order or await self._load(lease.order_id)
+                if lease.overdue and (changes := decide(order, GiveUp())):
+                    order = await self._append(order, changes)
+                while (step := next_step(order)) is not None:
+                    lease = replace(lease, step=step.name)
+                    reply = await self._participants.ask(order, step, lease.card)
+                    order, is_ours = await self._conclude(order, step, reply)
+                    if not is_ours:
+                        break
+                    lease = replace(lease, attempts=0)
+            except ConcurrencyConflict:
+                return await self._load(lease.order_id)  # somebody else has appended, and drives on
+            except MeshError as error:
+                await self._put_off(lease, error.reason, alarming=is_definitive(error))
+                return order or await self._load(lease.order_id)
+            except Exception:
+                await self._put_off(lease, "INTERNAL_ERROR", alarming=True)
+                raise
+            return order
+
+    async def _conclude(self, order: Order, step: Step, reply: Reply) -> tuple[Order, bool]:
+        """Appends what follows from a reply, also when a person's command came in between.
+
+        Returns:
+            The order after it, and whether it is still this process's to drive: not if somebody else was faster.
+
+        Raises:
+            FailedPrecondition: The neighbour contradicts what the order is owed.
+        """
+        while next_step(order) == step:
+            changes = react(order, reply)
+            if not changes:
+                raise FailedPrecondition("STATE_CONFLICT", f"{reply} contradicts order {order.id}")
+            try:
+                return await self._append(order, changes), True
+            except ConcurrencyConflict:
+                order = await self._load(order.id)
+        return order, False
+
+    async def _append(self, order: Order, changes: tuple[Change, ...]) -> Order:
+        async def work(tx: Transaction) -> Order:
+            return await self._orders.append(tx, order, changes, actor=ACTOR)
+
+        return await self._database.transact(work)
+
+    async def _load(self, order_id: str) -> Order:
+        async with self._database.reading() as connection:
+            order = await store.load(connection, order_id)
+        if order is None:
+            raise LookupError(f"order {order_id} has a saga and no history")
+        return order
+
+    async def _put_off(self, lease: Lease, reason: str, *, alarming: bool) -> None:
+        """Puts a step off. Alarming is a refusal that is none of the saga's replies: then two ledgers disagree."""
+        pause = self._pace.pause(lease.attempts)
+        log = self._log.error if alarming else self._log.info
+        log("step put off", order=lease.order_id, step=lease.step, reason=reason, attempts=lease.attempts + 1)
+        self._metrics.asked_again.labels(lease.step.partition(":")[0], reason).inc()
+
+        async def work(tx: Transaction) -> None:
+            await leases.back_off(tx, lease.order_id, lease.step, pause=pause, error=reason)
+
+        await self._database.transact(work)
+
+    async def _renew(self) -> None:
+        if self._driving:
+            await self._database.transact(partial(leases.renew, order_ids=set(self._driving), lease=self._pace.lease))
+        async with self._database.reading() as connection:
+            self._metrics.under_way(await leases.under_way(connection))
+
+    @contextmanager
+    def _held(self, order_id: str) -> Iterator[None]:
+        self._driving[order_id] += 1
+        try:
+            yield
+        finally:
+            self._driving[order_id] -= 1
+            if not self._driving[order_id]:
+                del self._driving[order_id]
+
+    async def _unless_away(self, work: Callable[[], Awaitable[T]]) -> T | None:
+        """Does a piece of the loop's work, or lets it be until the database is back."""
+        try:
+            return await work()
+        except MeshError as error:
+            self._log.warning("the database is away", reason=error.reason)
+            return None

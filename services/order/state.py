@@ -1,0 +1,263 @@
+"""What an order is: its state, and how each event changes it. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import assert_never
+
+from mesh.money import Money
+from services.order.events import (
+    CancellationRequested,
+    Cause,
+    Change,
+    CheckoutTimedOut,
+    Event,
+    Line,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderDelivered,
+    OrderPlaced,
+    OrderRejected,
+    OrderShipped,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentVoided,
+    RefundMade,
+    RefundRefused,
+    RefundRequested,
+    Shipment,
+    Shortage,
+    StockCommitted,
+    StockRefused,
+    StockReleased,
+    StockReserved,
+)
+
+
+class State(StrEnum):
+    """Where an order stands for its buyer. Refunds are amounts, not states."""
+
+    PENDING = "PENDING"
+    CONFIRMED = "CONFIRMED"
+    SHIPPED = "SHIPPED"
+    DELIVERED = "DELIVERED"
+    REJECTED = "REJECTED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether no other state comes after it."""
+        return self in {State.DELIVERED, State.REJECTED, State.CANCELLED}
+
+
+class Stock(Enum):
+    """How far the pieces are. WANTED is an intent: inventory may have been asked, and may have done it."""
+
+    WANTED = "wanted"
+    HELD = "held"
+    SOLD = "sold"
+    FREE = "free"
+
+
+class Payment(Enum):
+    """How far the money is. WANTED and HELD are intents: an authorization, a capture may have happened."""
+
+    UNASKED = "unasked"
+    WANTED = "wanted"
+    HELD = "held"
+    CAPTURED = "captured"
+    FREE = "free"
+
+
+# Why an order comes to nothing. What was done for it is undone, and then it is REJECTED or CANCELLED.
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfStock:
+    """There was too little."""
+
+    shortages: tuple[Shortage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The card was declined."""
+
+    reason: str
+    """What the provider said."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """Nobody decided in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalledOff:
+    """Somebody did not want it any more."""
+
+    reason: str
+    was_confirmed: bool
+
+
+Rejection = OutOfStock | Declined | TimedOut
+Ending = Rejection | CalledOff
+
+
+class RefundState(Enum):
+    """How far a refund is."""
+
+    OPEN = "open"
+    MADE = "made"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money that is to be given back, or was, or that payment refused to give back."""
+
+    id: str
+    number: int
+    amount: Money
+    reason: str
+    cause: Cause
+    state: RefundState = RefundState.OPEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An order as its events tell it."""
+
+    id: str
+    user_id: str
+    lines: tuple[Line, ...]
+    total: Money
+    version: int
+    """How many events it is folded from."""
+    placed_at: datetime
+    updated_at: datetime
+    state: State = State.PENDING
+    stock: Stock = Stock.WANTED
+    payment: Payment = Payment.UNASKED
+    payment_id: str = ""
+    captured: Money
+    refunds: tuple[Refund, ...] = ()
+    ending: Ending | None = None
+    """Set as soon as the order is to come to nothing; `state` follows once everything is undone."""
+    shipment: Shipment | None = None
+
+    @property
+    def refunded(self) -> Money:
+        """What was given back."""
+        return self._sum_of(refund for refund in self.refunds if refund.state is RefundState.MADE)
+
+    @property
+    def refundable(self) -> Money:
+        """What was taken and is neither given back nor about to be: no refund may be larger."""
+        return self.captured - self._sum_of(
+            refund for refund in self.refunds if refund.state is not RefundState.REFUSED
+        )
+
+    @property
+    def open_refund(self) -> Refund | None:
+        """The first refund that is still to be made."""
+        return next((refund for refund in self.refunds if refund.state is RefundState.OPEN), None)
+
+    def _sum_of(self, refunds: Iterable[Refund]) -> Money:
+        return sum((refund.amount for refund in refunds), start=Money.zero(self.total.currency))
+
+
+def total_of(lines: Iterable[Line]) -> Money:
+    """What lines cost together. There must be at least one.
+
+    Raises:
+        CurrencyMismatch: The prices are in several currencies.
+        InvalidAmount: The total is more than can be stored.
+    """
+    first, *rest = (line.unit_price * line.quantity for line in lines)
+    return sum(rest, start=first)
+
+
+def begin(event: OrderPlaced, at: datetime) -> Order:
+    """The order that a first event makes."""
+    total = total_of(event.lines)
+    return Order(
+        id=event.order_id,
+        user_id=event.user_id,
+        lines=event.lines,
+        total=total,
+        captured=Money.zero(total.currency),
+        version=1,
+        placed_at=at,
+        updated_at=at,
+    )
+
+
+def evolve(before: Order, event: Change, at: datetime) -> Order:  # noqa: C901, PLR0911, PLR0912 - one case an event
+    """The order after something happened to it."""
+    order = replace(before, version=before.version + 1, updated_at=at)
+    match event:
+        case StockReserved():
+            return replace(order, stock=Stock.HELD, payment=Payment.WANTED)
+        case StockRefused(shortages):
+            return replace(order, stock=Stock.FREE, ending=order.ending or OutOfStock(shortages))
+        case PaymentAuthorized(payment_id):
+            return replace(order, payment=Payment.HELD, payment_id=payment_id)
+        case PaymentDeclined(reason):
+            return replace(order, payment=Payment.FREE, ending=order.ending or Declined(reason))
+        case PaymentCaptured(amount):
+            return replace(order, payment=Payment.CAPTURED, captured=amount)
+        case PaymentVoided():
+            return replace(order, payment=Payment.FREE)
+        case StockCommitted():
+            return replace(order, stock=Stock.SOLD)
+        case StockReleased():
+            return replace(order, stock=Stock.FREE)
+        case CheckoutTimedOut():
+            return replace(order, ending=order.ending or TimedOut())
+        case CancellationRequested(reason):
+            return replace(order, ending=order.ending or CalledOff(reason, order.state is State.CONFIRMED))
+        case RefundRequested(refund_id, number, amount, reason, cause):
+            return replace(order, refunds=(*order.refunds, Refund(refund_id, number, amount, reason, cause)))
+        case RefundMade(number):
+            return replace(order, refunds=_with(order.refunds, number, RefundState.MADE))
+        case RefundRefused(number):
+            return replace(order, refunds=_with(order.refunds, number, RefundState.REFUSED))
+        case OrderConfirmed():
+            return replace(order, state=State.CONFIRMED)
+        case OrderRejected():
+            return replace(order, state=State.REJECTED)
+        case OrderCancelled():
+            return replace(order, state=State.CANCELLED)
+        case OrderShipped(shipment):
+            return replace(order, state=State.SHIPPED, shipment=shipment)
+        case OrderDelivered():
+            return replace(order, state=State.DELIVERED)
+        case _:
+            assert_never(event)
+
+
+def fold(history: Iterable[tuple[Event, datetime]]) -> Order | None:
+    """The order that a history tells, each event with its time; None where there is no history.
+
+    Raises:
+        ValueError: The history does not begin with OrderPlaced, or places the order twice.
+    """
+    order: Order | None = None
+    for event, at in history:
+        match event, order:
+            case OrderPlaced(), None:
+                order = begin(event, at)
+            case OrderPlaced(), _:
+                raise ValueError(f"order {event.order_id} is placed twice")
+            case _, None:
+                raise ValueError(f"a history begins with OrderPlaced, not with {type(event).__name__}")
+            case _:
+                order = evolve(order, event, at)
+    return order
+
+
+def _with(refunds: tuple[Refund, ...], number: int, state: RefundState) -> tuple[Refund, ...]:
+    return tuple(replace(refund, state=state) if refund.number == number else refund for refund in refunds)
