@@ -12,6 +12,9 @@ PAGE: Final = "portal-page"
 COLLECTOR: Final = "trace-collector"
 """The cluster of the OTLP collector."""
 
+NOWHERE: Final = "nowhere"
+"""A cluster without members, for routes that no request leaves by."""
+
 _CONNECT_SECONDS: Final = 1.0
 _HEALTH_SECONDS: Final = 1.0
 
@@ -19,7 +22,7 @@ _HEALTH_SECONDS: Final = 1.0
 def clusters(runtime: EdgeRuntime) -> list[Message]:
     """Give every cluster, by name."""
     grpc = [_grpc(runtime, workload, hosts) for workload, hosts in sorted(runtime.workloads.items())]
-    return [*grpc, _page(runtime), _collector(runtime.trace_collector)]
+    return [*grpc, _page(runtime), _collector(runtime.trace_collector), _members(NOWHERE, ())]
 
 
 def _grpc(runtime: EdgeRuntime, workload: str, hosts: Sequence[str]) -> Message:

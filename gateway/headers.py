@@ -19,6 +19,8 @@ _ANSWER: Final = {
     "referrer-policy": "no-referrer",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cross-origin-resource-policy": "same-origin",
+    # Who may read an answer depends on who asks, which a cache must know.
+    "vary": "origin",
 }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
+from gateway.clusters import NOWHERE
 from gateway.contract import Surface
 from gateway.filters import transcoding
 from gateway.headers import MUTATION, rest_answer
@@ -29,8 +30,7 @@ def rest_routes(surface: Surface) -> Iterator[Message]:
         for template, route, takes_json in same_path:
             if template.variables:
                 yield _repeated_variable(template, route)
-            if takes_json:
-                yield _unsupported_type(template, route)
+            yield _unsupported_type(template, route, takes_json=takes_json)
             yield _transcoded(template, route)
         yield wrong_method(_path(same_path[0][0]), [route.verb for _, route, _ in same_path])
 
@@ -51,15 +51,21 @@ def _transcoded(template: PathTemplate, route: HttpRoute) -> Message:
     return {
         "name": f"{route.verb} {route.path}",
         "match": {**_path(template), "headers": [header_is(":method", route.verb)]},
-        # Sent only to what the transcoder lets pass, which is gRPC: everything else is on its gRPC route by then.
-        "direct_response": {"status": 415},
+        # Once transcoded, a request is on its gRPC route. (It cannot be a direct response: CORS ignores those.)
+        "route": {"cluster": NOWHERE},
         "typed_per_filter_config": {**transcoding(), MUTATION: rest_answer()},
     }
 
 
-def _unsupported_type(template: PathTemplate, route: HttpRoute) -> Message:
-    """Give the refusal of a body that is not JSON (RFC 9110, 15.5.16); one without a type is taken for JSON."""
-    other = {"name": "content-type", "string_match": {"safe_regex": {"regex": _JSON}}, "invert_match": True}
+def _unsupported_type(template: PathTemplate, route: HttpRoute, *, takes_json: bool) -> Message:
+    """Give the refusal of a body that is not JSON (RFC 9110, 15.5.16); one without a type is taken for JSON.
+
+    Where anything or nothing is taken it still cannot be gRPC, which the transcoder would let pass as it came.
+    """
+    if takes_json:
+        other = {"name": "content-type", "string_match": {"safe_regex": {"regex": _JSON}}, "invert_match": True}
+    else:
+        other = {"name": "content-type", "string_match": {"prefix": "application/grpc", "ignore_case": True}}
     return refusal({**_path(template), "headers": [header_is(":method", route.verb), other]}, 415)
 
 

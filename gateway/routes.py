@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from gateway.clusters import PAGE
+from gateway.clusters import NOWHERE, PAGE
 from gateway.contract import Surface
 from gateway.filters import CORS
 from gateway.rest import refusal, rest_routes, wrong_method
@@ -78,6 +78,7 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface) -> Message:
         "typed_per_filter_config": {CORS: _cors(runtime)},
         "retry_policy": _RETRY,
         "routes": [
+            _preflight(),
             *(_rpc(method.path, method.workload, method.deadline) for method in surface.methods),
             *_portal(runtime),
             *rest_routes(surface),
@@ -126,6 +127,16 @@ def _portal(runtime: EdgeRuntime) -> Iterator[Message]:
     yield wrong_method({"path": "/healthz"}, ["GET"])
 
 
+def _preflight() -> Message:
+    # Answered by the CORS filter, which works only where a route leads to a cluster.
+    asks = [{"name": name, "present_match": True} for name in ("origin", "access-control-request-method")]
+    return {
+        "name": "preflight",
+        "match": {"prefix": "/", "headers": [header_is(":method", "OPTIONS"), *asks]},
+        "route": {"cluster": NOWHERE},
+    }
+
+
 def _cors(runtime: EdgeRuntime) -> Message:
     return typed(
         "envoy.extensions.filters.http.cors.v3.CorsPolicy",
@@ -135,4 +146,6 @@ def _cors(runtime: EdgeRuntime) -> Message:
         expose_headers=", ".join(_ANSWER_HEADERS),
         allow_credentials=True,
         max_age="600",
+        # A preflight from elsewhere gets an answer too, but one that allows nothing.
+        forward_not_matching_preflights=False,
     )
