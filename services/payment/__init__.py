@@ -1,0 +1,1 @@
+"""Payments: money of orders is held, taken and given back, each exactly once."""

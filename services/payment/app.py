@@ -1,0 +1,424 @@
+"""What can be done with payments.
+
+Every operation on a provider has the same three steps. First a transaction notes the attempt: from then on it is known
+that the provider may have been asked. Then the provider is asked, outside of any transaction, under the attempt's key.
+Then a second transaction writes down what became of it, with the event and the call's answer. A process that dies in
+between leaves the attempt, and the caller's repeat goes the same way again: the key makes the provider do nothing twice.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, NoReturn, TypeVar, assert_never
+
+from mesh.call import current_call
+from mesh.data import Database, Transaction
+from mesh.errors import FailedPrecondition, InvalidArgument, Unauthenticated, Unavailable, invalid_field, not_found
+from mesh.ids import uuid7
+from mesh.money import CurrencyMismatch, Money
+from services.payment import store
+from services.payment.domain import MoreThanCaptured, NotAllowed, Payment, State, new_payment
+from services.payment.metrics import PaymentMetrics
+from services.payment.providers.port import (
+    Authorization,
+    Declined,
+    NotDone,
+    OutcomeUnknown,
+    Provider,
+    SignatureInvalid,
+)
+from services.payment.store import Attempt, AttemptState, PaymentPage
+from services.payment.wire import change_to_event, payment_to_proto, refund_to_event
+
+T = TypeVar("T")
+
+RETRY_SOON: Final = timedelta(milliseconds=500)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payments:
+    """The use cases of payment."""
+
+    database: Database
+    provider: Provider
+    providers: Mapping[str, Provider]
+    """All that are configured, by name: a payment stays with the one that made it."""
+    metrics: PaymentMetrics
+
+    async def get(self, payment_id: str) -> Payment:
+        """One payment, to its owner and to administrators.
+
+        Raises:
+            NotFound: No such payment, or somebody else's.
+        """
+        call = current_call()
+        async with self.database.reading() as connection:
+            found = await store.find_payment(connection, payment_id)
+        if found is None or not (call.is_admin or found.user_id == call.user_id):
+            raise not_found("payment", payment_id)
+        return found
+
+    async def list(self, *, state: State | None, order_id: str, before: str | None, size: int) -> PaymentPage:
+        """Payments, newest first."""
+        async with self.database.reading() as connection:
+            return await store.list_payments(connection, state=state, order_id=order_id, before=before, size=size)
+
+    async def authorize(self, *, order_id: str, user_id: str, amount: Money, token: str) -> Payment:
+        """Holds the amount of an order.
+
+        Raises:
+            FailedPrecondition: PAYMENT_DECLINED; STATE_CONFLICT: voided before.
+            InvalidArgument: The order has a payment of another amount.
+            Unavailable: Not known yet; call again.
+        """
+
+        async def begin(tx: Transaction) -> tuple[Payment, Attempt]:
+            new = new_payment(
+                payment_id=uuid7(),
+                order_id=order_id,
+                user_id=user_id,
+                provider=self.provider.name,
+                amount=amount,
+                now=tx.clock(),
+            )
+            payment = await store.add(tx, new)
+            return payment, await store.begin_attempt(tx, of=payment, operation="authorize", amount=amount)
+
+        payment, attempt = await self.database.transact(begin)
+        _require_same(payment, user_id, amount)
+        if payment.state is not State.PENDING:
+            return await self._answer(lambda _: _as_authorized(payment))
+        provider = self.providers[payment.provider]
+        try:
+            held = await _ask(
+                lambda: provider.authorize(key=attempt.key, order_id=order_id, token=token, amount=amount),
+                lambda: provider.find_authorization(key=attempt.key),
+            )
+        except Declined as declined:
+            return await self._decline(order_id, attempt, declined.reason)
+        reference = held.reference
+
+        def settle(tx: Transaction, current: Payment) -> Payment:
+            return _as_authorized(
+                current.authorized(reference, tx.clock()) if current.state is State.PENDING else current
+            )
+
+        return await self._settle(order_id, attempt, settle)
+
+    async def capture(self, order_id: str) -> Payment:
+        """Takes the amount held.
+
+        Raises:
+            FailedPrecondition: STATE_CONFLICT: nothing is held; PAYMENT_DECLINED: the hold no longer held.
+            Unavailable: Not known yet; call again.
+        """
+        payment, attempt = await self._begin(order_id, "capture", done=State.CAPTURED, allowed=Payment.capturable)
+        if attempt is None:
+            return await self._answer(lambda _: payment)
+        provider = self.providers[payment.provider]
+        try:
+            await _ask_done(
+                lambda: provider.capture(key=attempt.key, reference=payment.reference, amount=payment.amount),
+                lambda: provider.is_done(key=attempt.key),
+            )
+        except Declined as declined:
+            return await self._decline(order_id, attempt, declined.reason)
+
+        def settle(tx: Transaction, current: Payment) -> Payment:
+            return current if current.state is State.CAPTURED else current.captured_whole(tx.clock())
+
+        return await self._settle(order_id, attempt, settle)
+
+    async def void(self, order_id: str) -> Payment:
+        """Gives a hold up; where there is none yet, there never will be.
+
+        Raises:
+            FailedPrecondition: STATE_CONFLICT: the amount was taken; refund it.
+            Unavailable: Not known yet; call again.
+        """
+
+        async def bury(tx: Transaction) -> Payment:
+            return await store.add_tombstone(
+                tx, payment_id=uuid7(), order_id=order_id, provider=self.provider.name, now=tx.clock()
+            )
+
+        await self.database.transact(bury)
+        payment, attempt = await self._begin(order_id, "void", done=State.VOIDED, allowed=Payment.voidable)
+        if attempt is None or payment.state is State.DECLINED:
+            return await self._answer(lambda _: payment)
+        provider = self.providers[payment.provider]
+        try:
+            await _ask_done(
+                lambda: provider.void(key=attempt.key, order_id=order_id, reference=payment.reference),
+                lambda: provider.is_done(key=attempt.key),
+            )
+        except Declined:
+            # The provider says the amount was taken: a capture is under way whose answer is not written yet.
+            raise _unknown("provider") from None
+
+        def settle(tx: Transaction, current: Payment) -> Payment:
+            return current if current.state is State.VOIDED else current.voided(tx.clock())
+
+        return await self._settle(order_id, attempt, settle)
+
+    async def refund(self, order_id: str, *, amount: Money, reason: str) -> Payment:
+        """Gives part of a captured amount back, or all of it. One refund a key.
+
+        Raises:
+            FailedPrecondition: REFUND_EXCEEDS_CAPTURED; STATE_CONFLICT: nothing was taken.
+            InvalidArgument: CURRENCY_MISMATCH; not more than zero.
+            Unavailable: Not known yet; call again.
+        """
+        key = current_call().key
+        if key is None:
+            raise invalid_field("idempotency-key", "is required in the metadata of this call")
+        if amount.minor <= 0:
+            raise invalid_field("amount", "must be more than zero")
+        operation = f"refund:{key.key}"
+
+        async def begin(tx: Transaction) -> tuple[Payment, Attempt]:
+            payment = await store.lock_of_order(tx, order_id)
+            if payment is None:
+                raise not_found("payment", order_id)
+            known = await store.find_attempt(tx, payment, operation)
+            if known is not None:
+                return payment, known
+            payment.refundable(amount, under_way=await store.refunds_under_way(tx, payment))
+            return payment, await store.begin_attempt(tx, of=payment, operation=operation, amount=amount)
+
+        payment, attempt = await self._refusing(begin)
+        if attempt.amount != amount:
+            raise invalid_field("amount", "differs from that of the refund that this key began")
+        match attempt.state:
+            case AttemptState.DONE:
+                return await self._answer(lambda _: payment)
+            case AttemptState.REFUSED:
+                raise _declined_refund(payment)
+            case AttemptState.STARTED:
+                pass
+        provider = self.providers[payment.provider]
+        try:
+            await _ask_done(
+                lambda: provider.refund(key=attempt.key, reference=payment.reference, amount=amount),
+                lambda: provider.is_done(key=attempt.key),
+            )
+        except Declined:
+            await self._refuse(attempt)
+            raise _declined_refund(payment) from None
+        return await self._settle_refund(order_id, attempt, reason)
+
+    async def take_report(self, provider_name: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Takes a provider's report once.
+
+        Raises:
+            NotFound: No such provider.
+            Unauthenticated: CREDENTIALS_INVALID: the signature does not fit.
+            InvalidArgument: The body is not of the form it should have.
+        """
+        provider = self.providers.get(provider_name)
+        if provider is None:
+            raise not_found("provider", provider_name)
+        try:
+            report = provider.read_report(body, headers)
+        except SignatureInvalid as forged:
+            raise Unauthenticated("CREDENTIALS_INVALID", str(forged)) from forged
+        except ValueError as malformed:
+            raise invalid_field("body", str(malformed)) from malformed
+
+        async def take(tx: Transaction) -> None:
+            await store.take_report(tx, provider=provider.name, event_id=report.event_id, kind=report.type)
+
+        await self.database.transact(take)
+
+    async def _begin(
+        self, order_id: str, operation: str, *, done: State, allowed: Callable[[Payment], None]
+    ) -> tuple[Payment, Attempt | None]:
+        """Notes an attempt, or finds that the payment stands there already: then there is none."""
+
+        async def begin(tx: Transaction) -> tuple[Payment, Attempt | None]:
+            payment = await store.lock_of_order(tx, order_id)
+            if payment is None:
+                raise not_found("payment", order_id)
+            if payment.state is done:
+                return payment, None
+            allowed(payment)
+            return payment, await store.begin_attempt(tx, of=payment, operation=operation, amount=payment.amount)
+
+        return await self._refusing(begin)
+
+    async def _settle(
+        self, order_id: str, attempt: Attempt, change: Callable[[Transaction, Payment], Payment]
+    ) -> Payment:
+        """Writes down that the provider did what it was asked for, with event and answer."""
+
+        async def settle(tx: Transaction) -> Payment:
+            current = await store.lock_of_order(tx, order_id)
+            assert current is not None  # noqa: S101 - the attempt refers to it
+            changed = change(tx, current)
+            await store.end_attempt(tx, attempt, AttemptState.DONE)
+            await self._write(tx, current, changed)
+            await tx.answer(payment_to_proto(changed))
+            return changed
+
+        return await self._refusing(settle)
+
+    async def _settle_refund(self, order_id: str, attempt: Attempt, reason: str) -> Payment:
+        async def settle(tx: Transaction) -> Payment:
+            current = await store.lock_of_order(tx, order_id)
+            assert current is not None  # noqa: S101 - the attempt refers to it
+            known = await store.find_attempt(tx, current, attempt.operation)
+            changed = current
+            if known is not None and known.state is AttemptState.STARTED:
+                changed = current.refunded_by(attempt.amount, tx.clock())
+                await store.end_attempt(tx, attempt, AttemptState.DONE)
+                await store.save(tx, changed)
+                event = refund_to_event(changed, attempt.amount, reason)
+                tx.publish(event, aggregate_id=changed.id, version=changed.version)
+                tx.after_commit(lambda: self.metrics.refunded(attempt.amount))
+            await tx.answer(payment_to_proto(changed))
+            return changed
+
+        return await self._refusing(settle)
+
+    async def _decline(self, order_id: str, attempt: Attempt, reason: str) -> NoReturn:
+        """Writes down that the provider said no; that is the call's answer."""
+
+        async def decline(tx: Transaction) -> FailedPrecondition:
+            current = await store.lock_of_order(tx, order_id)
+            assert current is not None  # noqa: S101 - the attempt refers to it
+            changed = current if current.state is State.DECLINED else current.declined(reason, tx.clock())
+            await store.end_attempt(tx, attempt, AttemptState.REFUSED)
+            await self._write(tx, current, changed)
+            answer = _declined(changed)
+            await tx.answer(answer)
+            return answer
+
+        raise await self._refusing(decline)
+
+    async def _refuse(self, attempt: Attempt) -> None:
+        async def refuse(tx: Transaction) -> None:
+            await store.end_attempt(tx, attempt, AttemptState.REFUSED)
+
+        await self.database.transact(refuse)
+
+    async def _write(self, tx: Transaction, before: Payment, after: Payment) -> None:
+        if after == before:
+            return
+        await store.save(tx, after)
+        event = change_to_event(after)
+        if event is not None:
+            tx.publish(event, aggregate_id=after.id, version=after.version)
+        tx.after_commit(lambda: self.metrics.changed(after))
+
+    async def _answer(self, decide: Callable[[Transaction], Payment]) -> Payment:
+        """Stores the answer of a call that found everything done."""
+
+        async def answer(tx: Transaction) -> Payment:
+            payment = decide(tx)
+            await tx.answer(payment_to_proto(payment))
+            return payment
+
+        return await self._refusing(answer)
+
+    async def _refusing(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Runs a transaction and tells callers in their terms what the domain refuses."""
+        try:
+            return await self.database.transact(work)
+        except NotAllowed as refused:
+            raise FailedPrecondition(
+                "STATE_CONFLICT", str(refused), metadata={"state": refused.state.value}
+            ) from refused
+        except MoreThanCaptured as refused:
+            raise FailedPrecondition(
+                "REFUND_EXCEEDS_CAPTURED", str(refused), metadata={"refundable": str(refused.refundable)}
+            ) from refused
+        except CurrencyMismatch as refused:
+            raise InvalidArgument("CURRENCY_MISMATCH", str(refused)) from refused
+
+
+async def _ask(
+    request: Callable[[], Awaitable[Authorization]], find: Callable[[], Awaitable[Authorization | None]]
+) -> Authorization:
+    """Asks the provider to hold an amount, and where its answer is lost, what became of it.
+
+    Raises:
+        Declined: It said no.
+        Unavailable: Nothing happened, or nobody knows: the caller asks again with the same key.
+    """
+    try:
+        return await request()
+    except NotDone as failed:
+        raise _unknown("provider") from failed
+    except OutcomeUnknown:
+        found = await _found(find)
+        if found is None:
+            raise _unknown("provider") from None
+        return found
+
+
+async def _ask_done(request: Callable[[], Awaitable[None]], is_done: Callable[[], Awaitable[bool]]) -> None:
+    """As `_ask`, for requests whose only answer is that they are done."""
+    try:
+        await request()
+    except NotDone as failed:
+        raise _unknown("provider") from failed
+    except OutcomeUnknown:
+        if not await _found(is_done):
+            raise _unknown("provider") from None
+
+
+async def _found(find: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return await find()
+    except NotDone as failed:
+        raise _unknown("provider") from failed
+
+
+def _as_authorized(payment: Payment) -> Payment:
+    """A payment in answer to Authorize, in whatever state it is by now.
+
+    Raises:
+        FailedPrecondition: PAYMENT_DECLINED; STATE_CONFLICT where it was voided.
+    """
+    match payment.state:
+        case State.AUTHORIZED | State.CAPTURED:
+            return payment
+        case State.DECLINED:
+            raise _declined(payment)
+        case State.VOIDED | State.PENDING:
+            raise FailedPrecondition(
+                "STATE_CONFLICT",
+                f"the payment of order {payment.order_id} was voided; nothing will be held",
+                metadata={"state": payment.state.value},
+            )
+        case _:
+            assert_never(payment.state)
+
+
+def _require_same(payment: Payment, user_id: str, amount: Money) -> None:
+    if payment.user_id and (payment.user_id, payment.amount) != (user_id, amount):
+        raise invalid_field("amount", f"order {payment.order_id} has a payment of another amount or person")
+
+
+def _declined(payment: Payment) -> FailedPrecondition:
+    return FailedPrecondition(
+        "PAYMENT_DECLINED",
+        "the card was declined",
+        metadata={"order_id": payment.order_id, "decline_reason": payment.decline_reason},
+    )
+
+
+def _declined_refund(payment: Payment) -> FailedPrecondition:
+    left = payment.captured - payment.refunded
+    return FailedPrecondition(
+        "REFUND_EXCEEDS_CAPTURED", "the provider refused the refund", metadata={"refundable": str(left)}
+    )
+
+
+def _unknown(dependency: str) -> Unavailable:
+    return Unavailable(
+        "DEPENDENCY_UNAVAILABLE",
+        "what became of the request to the provider is not known yet; call again with the same key",
+        metadata={"dependency": dependency},
+        retry_after=RETRY_SOON,
+    )
