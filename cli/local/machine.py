@@ -22,6 +22,7 @@ from cli.local.ports import PORTAL, Ports, Slot, plan, slots
 from cli.local.postgres import Database, ensure_cluster, ensure_databases, local_database, postgres_process
 from cli.local.process import ProcessSpec
 from cli.local.progress import Progress, Step, step
+from cli.local.reservation import Reservation, every_port
 from cli.local.runfile import Recorded, read_run_state
 from cli.local.settings import PROJECT, LocalSettings
 from cli.local.shop import PROBE_IDENTITY, Shop
@@ -41,6 +42,7 @@ class Machine:
         self._progress = progress
         self._supervisor: Supervisor | None = None
         self._ports: Ports | None = None
+        self._reservation: Reservation | None = None
         self._ready = False
         self._stop = asyncio.Event()
 
@@ -77,11 +79,13 @@ class Machine:
                 current.detail = f"ended {', '.join(await asyncio.to_thread(end_leftovers, previous))}"
         workloads = catalog.workloads()
         names = self._chosen(catalog.runnable(workloads))
-        # Places are given out over the whole contract: a service keeps its port whatever else is started.
-        places = [slot for slot in slots(workloads, self._settings.replicas) if slot.workload in {*names, PORTAL}]
+        # Places are given out over the whole contract: a service keeps its port whatever else is started, and the
+        # edge has a route to one that is not.
+        places = slots(workloads, self._settings.replicas)
         ours = self._settings.database_url is None, self._settings.nats_url is None
         ports = plan(self._settings, places, previous.ports if previous else None, database=ours[0], broker=ours[1])
-        shop = self._shop(ports, places)
+        self._reservation = Reservation(every_port(ports))
+        shop = self._shop(ports, places, names)
         with step(self._progress, "identities") as current:
             issued = await asyncio.to_thread(pki.ensure_pki, self._home.pki, [*names, *_IDENTITIES])
             current.detail = f"{len(issued)} certificates issued" if issued else "certificates are fresh"
@@ -100,14 +104,15 @@ class Machine:
             raise Failure(f"ZOCO_SERVICES names {unknown[0]}, but the services are {', '.join(names)}.")
         return names if wanted is None else [name for name in names if name in wanted]
 
-    def _shop(self, ports: Ports, places: list[Slot]) -> Shop:
-        secrets = passwords(self._home, [slot.workload for slot in places if slot.workload != PORTAL])
+    def _shop(self, ports: Ports, places: list[Slot], names: list[str]) -> Shop:
+        secrets = passwords(self._home, names)
         external, broker = self._settings.database_url, self._settings.nats_url
         return Shop(
             settings=self._settings,
             home=self._home,
             ports=ports,
             places=places,
+            services=names,
             credentials=credentials(self._home),
             secrets=secrets,
             database=Database(external.get_secret_value())
@@ -221,6 +226,8 @@ class Machine:
     async def _drain(self) -> None:
         if self._supervisor is not None:
             await self._supervisor.drain()
+        if self._reservation is not None:
+            self._reservation.close()
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer the control socket."""

@@ -27,15 +27,13 @@ class Shop:
     home: Home
     ports: Ports
     places: Sequence[Slot]
+    """Every process the contract has a place for."""
+    services: Sequence[str]
+    """The workloads to start."""
     credentials: Credentials
     secrets: Secrets
     database: Database
     nats_url: str
-
-    @property
-    def services(self) -> list[str]:
-        """The workloads, without the portal, in their order."""
-        return [slot.workload for slot in self.places if slot.number == 1 and slot.workload != PORTAL]
 
     def peers(self) -> dict[str, list[str]]:
         """Return where each workload listens."""
@@ -46,7 +44,8 @@ class Shop:
 
     def processes(self) -> list[ProcessSpec]:
         """Return how to run every service, and the portal if there is one."""
-        return [self._process(slot) for slot in self.places if slot.workload != PORTAL or has_portal()]
+        started = {*self.services, *([PORTAL] if has_portal() else [])}
+        return [self._process(slot) for slot in self.places if slot.workload in started]
 
     def _process(self, slot: Slot) -> ProcessSpec:
         port = self.ports.services[slot.process]
