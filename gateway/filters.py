@@ -26,6 +26,12 @@ def http_filters(runtime: EdgeRuntime, surface: Surface, *, tls: bool) -> list[M
         extension(CORS, "envoy.extensions.filters.http.cors.v3.Cors"),
         # Not in dev: HSTS binds the host name whatever the port, and on localhost other people's things run too.
         passage(strict_transport=tls and runtime.environment == "production"),
+        # The transcoder's own limit bounds what it holds, not what passes through it.
+        extension(
+            "envoy.filters.http.body_size_limit",
+            "envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit",
+            max_request_bytes=MAX_BODY_BYTES,
+        ),
         # Before the transcoder, which must see gRPC-Web as the gRPC it becomes.
         extension("envoy.filters.http.grpc_web", "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
         _transcoder(runtime, surface),

@@ -29,13 +29,13 @@ from gateway.xds import Message, extension
 from zoco.mesh.v1 import error_reason_pb2
 from zoco.mesh.v1.error_reason_pb2 import ErrorReason
 
-# Envoy's names for where a reply came from. The transcoder's and the timer's come after the headers were rewritten to
-# gRPC, and are yet plain HTTP.
+# Envoy's names for where a reply came from. The transcoder's and the guards' (of time and size) come after the headers
+# were rewritten to gRPC, and are yet plain HTTP.
 _BY_TRANSCODER: Final = "response.code_details.contains('grpc_json_transcode_failure')"
 _BY_ROUTE: Final = "response.code_details == 'direct_response'"
-_BY_TIMER: Final = (
-    "response.code_details in ['max_duration_timeout', 'stream_idle_timeout', 'request_overall_timeout']"
-    " && 'x-envoy-original-path' in request.headers"
+_BY_GUARD: Final = (
+    "'x-envoy-original-path' in request.headers && response.code_details in"
+    " ['max_duration_timeout', 'stream_idle_timeout', 'request_overall_timeout', 'request_payload_too_large']"
 )
 
 
@@ -82,7 +82,7 @@ REPLIES: Final = (
 
 def local_replies() -> Message:
     """Give the HTTP connection manager's `local_reply_config`. The first mapper that matches is taken."""
-    plain = _any(_no_grpc_request(), _cel(_BY_TRANSCODER), _cel(_BY_TIMER))
+    plain = _any(_no_grpc_request(), _cel(_BY_TRANSCODER), _cel(_BY_GUARD))
     return {
         "mappers": [
             _undecodable(),

@@ -1,0 +1,222 @@
+"""A real Envoy with the emitted configuration, neighbours behind it, and the portal."""
+
+import asyncio
+import json
+import struct
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import grpc
+import httpx
+
+from cli.local.binaries import envoy
+from gateway.edge import render
+from gateway.portal.process import start as start_portal
+from gateway.portal.settings import PortalSettings
+from gateway.runtime import PORTAL, Address, EdgeFiles, EdgeRuntime
+from mesh.policy import DESCRIPTORS
+from tests.gateway.neighbours import Neighbour, policy
+
+LOOPBACK = "127.0.0.1"
+ORIGIN = "http://localhost:3000"
+
+
+@dataclass
+class Edge:
+    """A running edge and what stands behind it."""
+
+    url: str
+    tls_url: str
+    admin: str
+    authority: Path
+    log: Path
+    neighbours: dict[str, Neighbour]
+    client: httpx.AsyncClient
+    channel: grpc.aio.Channel
+    secure_channel: grpc.aio.Channel
+
+    def of(self, path: str) -> Neighbour:
+        """Give the neighbour that serves a gRPC path."""
+        return self.neighbours[policy().methods[path].workload]
+
+    async def rest(self, verb: str, path: str, **arguments: Any) -> httpx.Response:
+        return await self.client.request(verb, self.url + path, **arguments)
+
+    def forget(self) -> None:
+        for neighbour in self.neighbours.values():
+            neighbour.forget()
+
+
+def edge_runtime(
+    pki: Path,
+    workloads: Mapping[str, Sequence[str]],
+    page: str,
+    *,
+    environment: Literal["dev", "production"] = "dev",
+) -> EdgeRuntime:
+    """Describe an edge on free ports of this machine."""
+    free = Address(LOOPBACK, 0)
+    return EdgeRuntime(
+        environment=environment,
+        plain=free,
+        tls=free,
+        admin=free,
+        workloads={name: tuple(addresses) for name, addresses in workloads.items()},
+        page=(page,),
+        files=EdgeFiles(
+            certificate=str(pki / "edge/cert.pem"),
+            key=str(pki / "edge/key.pem"),
+            authority=str(pki / "edge/ca.pem"),
+            public_certificate=str(pki / "edge-tls/cert.pem"),
+            public_key=str(pki / "edge-tls/key.pem"),
+            descriptors=str(DESCRIPTORS),
+        ),
+        origins=(ORIGIN,),
+    )
+
+
+async def start_edge(
+    stack: AsyncExitStack,
+    pki: Path,
+    directory: Path,
+    *,
+    environment: Literal["dev", "production"] = "dev",
+    extra: Mapping[str, Sequence[Neighbour]] | None = None,
+) -> Edge:
+    """Start neighbours, portal and Envoy; all end with the stack.
+
+    Args:
+        stack: ends them.
+        pki: identities of all workloads.
+        directory: for configuration and log.
+        environment: of the edge and the portal.
+        extra: further processes of workloads, running already.
+    """
+    neighbours = {name: Neighbour(name, pki / name) for name in policy().workloads}
+    for neighbour in neighbours.values():
+        await neighbour.start()
+        stack.push_async_callback(neighbour.kill)
+    addresses = {name: [neighbour.address] for name, neighbour in neighbours.items()}
+    for name, more in (extra or {}).items():
+        addresses[name] += [neighbour.address for neighbour in more]
+    portal = await start_portal(portal_settings(pki, addresses, environment=environment))
+    stack.push_async_callback(portal.stop)
+    runtime = edge_runtime(
+        pki,
+        {**addresses, PORTAL: [f"{LOOPBACK}:{portal.port}"]},
+        f"{LOOPBACK}:{portal.page_port}",
+        environment=environment,
+    )
+    admin = await _start_envoy(stack, runtime, directory)
+    client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=15))
+    plain, tls = await _listeners(client, admin)
+    channel = grpc.aio.insecure_channel(f"{LOOPBACK}:{plain}")
+    stack.push_async_callback(channel.close)
+    root = grpc.ssl_channel_credentials((pki / "ca.pem").read_bytes())
+    secure = grpc.aio.secure_channel(f"localhost:{tls}", root)
+    stack.push_async_callback(secure.close)
+    edge = Edge(
+        url=f"http://{LOOPBACK}:{plain}",
+        tls_url=f"https://localhost:{tls}",
+        admin=admin,
+        authority=pki / "ca.pem",
+        log=directory / "envoy.log",
+        neighbours=neighbours,
+        client=client,
+        channel=channel,
+        secure_channel=secure,
+    )
+    await until(lambda: _all_healthy(client, admin), "all clusters are healthy")
+    return edge
+
+
+def portal_settings(
+    pki: Path, addresses: Mapping[str, Sequence[str]], *, environment: Literal["dev", "production"] = "dev"
+) -> PortalSettings:
+    return PortalSettings.model_validate(
+        {
+            "ZOCO_ENV": environment,
+            "ZOCO_PKI_DIR": pki / PORTAL,
+            "ZOCO_LISTEN": f"{LOOPBACK}:0",
+            "ZOCO_PORTAL_HTTP_LISTEN": f"{LOOPBACK}:0",
+            "ZOCO_PEERS": {name: list(each) for name, each in addresses.items()},
+            "ZOCO_DRAIN_SECONDS": 0,
+            "ZOCO_GRACE_SECONDS": 1,
+        }
+    )
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str, *, seconds: float = 15) -> None:
+    """Wait until a condition holds, and fail by its name if it never does."""
+    end = time.monotonic() + seconds
+    while not await condition():
+        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+        await asyncio.sleep(0.05)
+
+
+def grpc_web_frame(payload: bytes) -> bytes:
+    """Give a gRPC-Web body of one message (PROTOCOL-WEB)."""
+    return b"\x00" + struct.pack(">I", len(payload)) + payload
+
+
+def grpc_web_frames(body: bytes) -> list[tuple[int, bytes]]:
+    """Take a gRPC-Web answer apart: (flags, payload) of each frame; flag 128 marks the trailers."""
+    frames = []
+    while body:
+        flags, length = struct.unpack(">BI", body[:5])
+        frames.append((flags, body[5 : 5 + length]))
+        body = body[5 + length :]
+    return frames
+
+
+async def _start_envoy(stack: AsyncExitStack, runtime: EdgeRuntime, directory: Path) -> str:
+    config, admin = directory / "edge.yaml", directory / "admin.txt"
+    config.write_text(render(replace(runtime)))
+    with (directory / "envoy.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            str(envoy(None)),
+            *("--config-path", str(config), "--admin-address-path", str(admin)),
+            *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"),
+            stdout=log,
+            stderr=log,
+        )
+
+    async def end() -> None:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+    stack.push_async_callback(end)
+
+    async def listens() -> bool:
+        assert process.returncode is None, (directory / "envoy.log").read_text()
+        return admin.exists() and bool(admin.read_text())
+
+    await until(listens, "Envoy's admin page is up")
+    return f"http://{admin.read_text().strip()}"
+
+
+async def _listeners(client: httpx.AsyncClient, admin: str) -> tuple[int, int]:
+    ports: dict[str, int] = {}
+
+    async def known() -> bool:
+        answer = await client.get(f"{admin}/listeners?format=json")
+        for status in json.loads(answer.text).get("listener_statuses", ()):
+            ports[status["name"]] = status["local_address"]["socket_address"]["port_value"]
+        return {"plain", "tls"} <= ports.keys()
+
+    await until(known, "Envoy's listeners are up")
+    return ports["plain"], ports["tls"]
+
+
+async def _all_healthy(client: httpx.AsyncClient, admin: str) -> bool:
+    answer = await client.get(f"{admin}/clusters?format=json")
+    hosts = [
+        host for cluster in json.loads(answer.text)["cluster_statuses"] for host in cluster.get("host_statuses", ())
+    ]
+    healthy = [host for host in hosts if not host["health_status"].get("failed_active_health_check")]
+    return len(hosts) > 1 and len(healthy) == len(hosts)
