@@ -172,8 +172,11 @@ def identity(name: str) -> str:
 
 def sort_key(name: str) -> str:
     """What names are ordered by: without regard to case and accents, so that Álava stands before Burgos."""
-    letters = unicodedata.normalize("NFKD", name.casefold())
-    return "".join(letter for letter in letters if not unicodedata.combining(letter))[:_LONGEST_SORT_KEY]
+    letters = name.casefold()
+    if not letters.isascii():
+        decomposed = unicodedata.normalize("NFKD", letters)
+        letters = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    return letters[:_LONGEST_SORT_KEY]
 
 
 def _price_bound(field: str, value: str, currency: str) -> int | None:

@@ -5,8 +5,9 @@ from typing import Final
 from sqlalchemy import text
 
 PRODUCT: Final = """
-    product.id::text AS id, category_id::text AS category_id, name, description, price, currency, image_url, attributes,
-    state, product.version, create_time, update_time
+    product.id::text AS id, product.category_id::text AS category_id, product.name, product.description, product.price,
+    product.currency, product.image_url, product.attributes, product.state, product.version, product.create_time,
+    product.update_time
 """
 
 FIND: Final = text(f"""
@@ -40,21 +41,19 @@ LOCK_NAMED: Final = text(f"""
     FOR NO KEY UPDATE OF product
 """)  # noqa: S608 - constants only
 
+# Rows come as one JSON text: a thousand of them are written and read faster than a dozen arrays.
 # The category is looked up in the same statement: where it does not exist, nothing is inserted.
 # Two imports that make the same product meet in product_import_key: the later one inserts nothing, and looks again.
 INSERT: Final = text("""
     INSERT INTO product (id, category_id, name, name_key, sort_key, twin, description, price, currency, image_url,
                          attributes, state, version, create_time, update_time)
     SELECT fresh.id, fresh.category_id, fresh.name, fresh.name_key, fresh.sort_key, fresh.twin, fresh.description,
-           fresh.price, fresh.currency, fresh.image_url, fresh.attributes::jsonb, 'ACTIVE', 1, fresh.create_time,
+           fresh.price, fresh.currency, fresh.image_url, fresh.attributes, 'ACTIVE', 1, fresh.create_time,
            fresh.create_time
-    FROM unnest(
-        CAST(:ids AS uuid[]), CAST(:category_ids AS uuid[]), CAST(:names AS text[]), CAST(:name_keys AS text[]),
-        CAST(:sort_keys AS text[]), CAST(:twins AS uuid[]), CAST(:descriptions AS text[]), CAST(:prices AS bigint[]),
-        CAST(:currencies AS text[]), CAST(:image_urls AS text[]), CAST(:attributes AS text[]),
-        CAST(:times AS timestamptz[])
-    ) AS fresh (id, category_id, name, name_key, sort_key, twin, description, price, currency, image_url, attributes,
-                create_time)
+    FROM json_to_recordset(CAST(:products AS json)) AS fresh (
+        id uuid, category_id uuid, name text, name_key text, sort_key text, twin uuid, description text, price bigint,
+        currency text, image_url text, attributes jsonb, create_time timestamptz
+    )
     JOIN category ON category.id = fresh.category_id
     ORDER BY fresh.category_id, fresh.name_key
     ON CONFLICT ON CONSTRAINT product_import_key DO NOTHING
@@ -74,16 +73,13 @@ UPDATE: Final = text("""
         price = changed.price,
         currency = changed.currency,
         image_url = changed.image_url,
-        attributes = changed.attributes::jsonb,
+        attributes = changed.attributes,
         version = changed.version,
         update_time = changed.update_time
-    FROM unnest(
-        CAST(:ids AS uuid[]), CAST(:category_ids AS uuid[]), CAST(:names AS text[]), CAST(:name_keys AS text[]),
-        CAST(:sort_keys AS text[]), CAST(:descriptions AS text[]), CAST(:prices AS bigint[]),
-        CAST(:currencies AS text[]), CAST(:image_urls AS text[]), CAST(:attributes AS text[]),
-        CAST(:versions AS integer[]), CAST(:times AS timestamptz[])
-    ) AS changed (id, category_id, name, name_key, sort_key, description, price, currency, image_url, attributes,
-                  version, update_time)
+    FROM json_to_recordset(CAST(:products AS json)) AS changed (
+        id uuid, category_id uuid, name text, name_key text, sort_key text, description text, price bigint,
+        currency text, image_url text, attributes jsonb, version integer, update_time timestamptz
+    )
     JOIN category ON category.id = changed.category_id
     WHERE product.id = changed.id
     RETURNING product.id::text AS id

@@ -65,23 +65,25 @@ async def insert(tx: Transaction, products: Sequence[Product], *, imported: bool
 
     Left out are those whose category does not exist, and of imported ones those that another import was faster to make.
     """
-    parameters = {
-        **_facts(products),
-        "twins": [IMPORTED if imported else product.id for product in products],
-        "times": [product.create_time for product in products],
-    }
-    rows = await tx.execute(statements.INSERT, parameters)
+    columns = [
+        {
+            **_columns(product),
+            "twin": IMPORTED if imported else product.id,
+            "create_time": product.create_time.isoformat(),
+        }
+        for product in products
+    ]
+    rows = await tx.execute(statements.INSERT, {"products": json.dumps(columns, ensure_ascii=False)})
     return set(rows.scalars())
 
 
 async def update(tx: Transaction, products: Sequence[Product]) -> set[str]:
     """Writes changed products that are locked. Returns the ids of those written: the others' category is unknown."""
-    parameters = {
-        **_facts(products),
-        "versions": [product.version for product in products],
-        "times": [product.update_time for product in products],
-    }
-    rows = await tx.execute(statements.UPDATE, parameters)
+    columns = [
+        {**_columns(product), "version": product.version, "update_time": product.update_time.isoformat()}
+        for product in products
+    ]
+    rows = await tx.execute(statements.UPDATE, {"products": json.dumps(columns, ensure_ascii=False)})
     return set(rows.scalars())
 
 
@@ -171,19 +173,19 @@ async def _insert_categories(tx: Transaction, categories: Sequence[Category]) ->
     return {row["name_key"]: row["id"] for row in rows.mappings()}
 
 
-def _facts(products: Sequence[Product]) -> dict[str, list[Any]]:
-    facts = [product.facts for product in products]
+def _columns(product: Product) -> dict[str, Any]:
+    facts = product.facts
     return {
-        "ids": [product.id for product in products],
-        "category_ids": [each.category_id for each in facts],
-        "names": [each.name for each in facts],
-        "name_keys": [identity(each.name) for each in facts],
-        "sort_keys": [sort_key(each.name) for each in facts],
-        "descriptions": [each.description for each in facts],
-        "prices": [each.price.minor for each in facts],
-        "currencies": [each.price.currency for each in facts],
-        "image_urls": [each.image_url for each in facts],
-        "attributes": [json.dumps(dict(each.attributes), ensure_ascii=False) for each in facts],
+        "id": product.id,
+        "category_id": facts.category_id,
+        "name": facts.name,
+        "name_key": identity(facts.name),
+        "sort_key": sort_key(facts.name),
+        "description": facts.description,
+        "price": facts.price.minor,
+        "currency": facts.price.currency,
+        "image_url": facts.image_url,
+        "attributes": dict(facts.attributes),
     }
 
 

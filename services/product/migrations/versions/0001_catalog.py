@@ -10,24 +10,19 @@ revision = "0001"
 down_revision = None
 
 # As services/product/search.py had it when this revision was written.
-_ACCENTED = (
-    "ÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜÝàáâãäåçèéêëìíîïñòóôõöùúûüýÿĀāĂăĄąĆćĈĉĊċČčĎďĒēĔĕĖėĘęĚěĜĝĞğĠġĢģĤĥĨĩĪīĬĭĮįİĴĵĶķĹĺĻļĽľŃńŅņŇň"
-    "ŌōŎŏŐőŔŕŖŗŘřŚśŜŝŞşŠšŢţŤťŨũŪūŬŭŮůŰűŲųŴŵŶŷŸŹźŻżŽž"
-)
-_PLAIN = (
-    "AAAAAACEEEEIIIINOOOOOUUUUYaaaaaaceeeeiiiinooooouuuuyyAaAaAaCcCcCcCcDdEeEeEeEeEeGgGgGgGgHhIiIiIiIiIJjKkLlLlLlNnNnNn"
-    "OoOoOoRrRrRrSsSsSsSsTtTtUuUuUuUuUuUuWwYyYZzZzZz"
-)
+_ACCENTED = "àáâãäåçèéêëìíîïñòóôõöùúûüýÿāăąćčďęěğīńňőřśşšťůűųźżžÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜÝŸĀĂĄĆČĎĘĚĞĪŃŇŐŘŚŞŠŤŮŰŲŹŻŽ"
+_PLAIN = "aaaaaaceeeeiiiinooooouuuuyyaaaccdeeginnorssstuuuzzzAAAAAACEEEEIIIINOOOOOUUUUYYAAACCDEEGINNORSSSTUUUZZZ"
 
 
 def _plain(expression: str) -> str:
-    return f"translate({expression}, '{_ACCENTED}', '{_PLAIN}')"
+    translated = f"translate({expression}, '{_ACCENTED}', '{_PLAIN}')"
+    return f"CASE WHEN octet_length({expression}) = char_length({expression}) THEN {expression} ELSE {translated} END"
 
 
 _SEARCH = f"""
 setweight(to_tsvector('english', {_plain("name")}), 'A')
 || setweight(to_tsvector('english', {_plain("description")}), 'B')
-|| setweight(jsonb_to_tsvector('english', {_plain("attributes::text")}::jsonb, '["string"]'), 'C')
+|| setweight(jsonb_to_tsvector('english', ({_plain("attributes::text")})::jsonb, '["string"]'), 'C')
 || setweight(to_tsvector('simple', {_plain("name")}), 'D')
 """
 
