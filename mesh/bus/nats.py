@@ -81,7 +81,8 @@ class NatsBus:
         if self._client.is_connected:
             with suppress(nats.errors.Error, TimeoutError):
                 await self._client.flush(timeout=1)
-        await self._client.close()
+        if self._connections or self._client.is_connected:  # the client cannot close what it never opened
+            await self._client.close()
 
     @property
     def connected(self) -> bool:
