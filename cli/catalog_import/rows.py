@@ -4,8 +4,6 @@ import re
 import unicodedata
 from typing import Any
 
-from google.type.money_pb2 import Money
-
 from cli.catalog_import.currencies import ISO_4217
 from cli.catalog_import.records import Record, decode_json
 from cli.catalog_import.report import Reason, Rejection
@@ -69,12 +67,17 @@ class RowReader:
                 line=record.line,
                 name=_title("name", cells.get("name"), _LONGEST_NAME),
                 description=_text("description", cells.get("description"), _LONGEST_DESCRIPTION),
-                price=self._price(cells.get("price"), cells.get("currency")),
                 category=_title("category", cells.get("category"), _LONGEST_CATEGORY),
                 initial_stock=_stock(cells.get("stock")),
                 image_url=_url(cells.get("image_url")),
-                attributes=_attributes(cells.get("attributes")),
             )
+            # Filled in place: making a Money and a map to be copied would double what a row costs.
+            price = row.price
+            price.units, price.nanos = _amount(cells.get("price"), self._decimals)
+            price.currency_code = self._checked(cells.get("currency"))
+            attributes = row.attributes
+            for key, value in _attributes(cells.get("attributes")).items():
+                attributes[key] = value
         except _RuleBroken as broken:
             return Rejection(record.line, broken.field, broken.reason, broken.detail, record.text)
         earlier = self._seen.line_of(row.category, row.name, record.line)
@@ -82,15 +85,14 @@ class RowReader:
             return Rejection(record.line, "name", Reason.DUPLICATE, f"line {earlier}", record.text)
         return row
 
-    def _price(self, value: Any, currency: Any) -> Money:
-        units, nanos = _amount(value, self._decimals)
-        code = "" if currency is None else currency.strip().upper()
-        if code != self._currency:
-            if not code:
-                raise _RuleBroken("currency", Reason.MISSING)
-            reason = Reason.OTHER_CURRENCY if code in ISO_4217 else Reason.UNKNOWN_CURRENCY
-            raise _RuleBroken("currency", reason, currency)
-        return Money(currency_code=code, units=units, nanos=nanos)
+    def _checked(self, currency: str | None) -> str:
+        """Return the shop's currency, if that is what the cell says."""
+        code = (currency or "").strip().upper()
+        if code == self._currency:
+            return code
+        if not code:
+            raise _RuleBroken("currency", Reason.MISSING)
+        raise _RuleBroken("currency", Reason.OTHER_CURRENCY if code in ISO_4217 else Reason.UNKNOWN_CURRENCY, currency)
 
 
 def _shown(value: object) -> str:
