@@ -98,6 +98,14 @@ class ImportProductsContract:
         assert [each.field for each in results[1:4]] == ["currency", "price", "name"]
         assert all(each.reason and not each.product_id for each in results[1:4])
 
+    async def test_of_two_rows_for_one_product_in_a_call_the_first_counts(self, call: Call, unique: str) -> None:
+        results = await call(
+            [row(2, f"Bread {unique}"), row(3, f" BREAD {unique}", cents=900), row(4, f"Tea {unique}")]
+        )
+        assert outcomes(results) == ["CREATED", "REJECTED", "CREATED"]
+        assert results[1].field == "name"
+        assert outcomes(await call([row(2, f"Bread {unique}")])) == ["UNCHANGED"]
+
     async def test_answers_come_in_the_order_of_the_rows(self, call: Call, unique: str) -> None:
         lines = [9, 2, 7, 4]
         results = await call([row(line, f"Line {line} {unique}") for line in lines])

@@ -1,7 +1,7 @@
 """A shop for the import's tests: ImportProducts and AuthService on a real wire, with faults to order."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,12 +81,26 @@ class _Products(ProductServiceServicer):
             if shop.seconds_a_batch:
                 await asyncio.sleep(shop.seconds_a_batch)
             shop.batches.append(len(request.rows))
-            response = ImportProductsResponse(results=[self._import(row) for row in request.rows])
+            response = ImportProductsResponse(results=self._import_all(request.rows))
         finally:
             shop.at_once -= 1
         if shop.fail_after:
             await context.abort(shop.fail_after.pop(0), "as ordered, after")
         return response
+
+    def _import_all(self, rows: Iterable[ImportRow]) -> list[ImportResult]:
+        named: set[tuple[str, str]] = set()
+        results = []
+        for row in rows:
+            key = (_folded(row.category), _folded(row.name))
+            if key in named and not _fault(row):
+                results.append(
+                    ImportResult(line=row.line, outcome=ImportResult.REJECTED, field="name", reason="repeats a row")
+                )
+            else:
+                results.append(self._import(row))
+                named.add(key)
+        return results
 
     def _import(self, row: ImportRow) -> ImportResult:
         fault = _fault(row)
