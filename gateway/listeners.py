@@ -111,14 +111,26 @@ def _time_limits() -> Message:
 
 def _tracing(runtime: EdgeRuntime) -> Message:
     """Give the tracer: joins the client's trace or starts one (W3C); sends spans only where there is a collector."""
+    samplers = "envoy.extensions.tracers.opentelemetry.samplers.v3"
+    begun_here = extension(
+        "envoy.tracers.opentelemetry.samplers.trace_id_ratio_based",
+        f"{samplers}.TraceIdRatioBasedSamplerConfig",
+        sampling_percentage={"numerator": round(runtime.trace_ratio * 1_000_000), "denominator": "MILLION"},
+    )
     return {
         "provider": extension(
             "envoy.tracers.opentelemetry",
             "envoy.config.trace.v3.OpenTelemetryConfig",
             service_name="edge",
             grpc_service={"envoy_grpc": {"cluster_name": COLLECTOR}, "timeout": "1s"},
+            sampler=extension(
+                "envoy.tracers.opentelemetry.samplers.parent_based",
+                f"{samplers}.ParentBasedSamplerConfig",
+                wrapped_sampler=begun_here,
+            ),
         ),
-        "random_sampling": {"value": 100.0 if runtime.trace_collector else 0.0},
+        # Everything is offered to the sampler, which follows the client's decision, else takes its share.
+        "random_sampling": {"value": 100.0},
         "spawn_upstream_span": False,
     }
 

@@ -82,6 +82,7 @@ class EdgeRuntime:
         origins: what browsers may call from, as `https://shop.example`.
         trusted_hops: proxies in front of this edge whose X-Forwarded-For is believed.
         trace_collector: OTLP/gRPC collector for the edge's own spans; None sends none, the trace still starts here.
+        trace_ratio: share of the traces begun here that is recorded, 0 to 1.
     """
 
     environment: Literal["dev", "production"]
@@ -94,6 +95,7 @@ class EdgeRuntime:
     origins: tuple[str, ...] = ()
     trusted_hops: int = 0
     trace_collector: str | None = None
+    trace_ratio: float = 1.0
     trust_domain: str = field(default=TRUST_DOMAIN)
 
     def __post_init__(self) -> None:
@@ -122,6 +124,7 @@ def cluster_runtime(workloads: Iterable[str]) -> EdgeRuntime:
         admin=Address("127.0.0.1", 9901),
         workloads={name: (f"{name}:50051",) for name in sorted({*workloads, PORTAL})},
         page=(f"{PORTAL}:8080",),
+        trace_ratio=0.1,
         files=EdgeFiles(
             certificate=str(identity / "cert.pem"),
             key=str(identity / "key.pem"),

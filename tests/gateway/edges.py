@@ -158,6 +158,12 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, *, seconds:
         await asyncio.sleep(0.05)
 
 
+async def raw_call(channel: grpc.aio.Channel, path: str, body: bytes = b"") -> bytes:
+    """Call any path, known to the contract or not."""
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+    return await call(body)
+
+
 def grpc_web_frame(payload: bytes) -> bytes:
     """Give a gRPC-Web body of one message (PROTOCOL-WEB)."""
     return b"\x00" + struct.pack(">I", len(payload)) + payload
@@ -181,6 +187,7 @@ async def _start_envoy(stack: AsyncExitStack, runtime: EdgeRuntime, directory: P
             str(envoy(None)),
             *("--config-path", str(config), "--admin-address-path", str(admin)),
             *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"),
+            *("--file-flush-interval-msec", "50"),
             stdout=log,
             stderr=log,
         )
