@@ -1,18 +1,22 @@
 """A user service that runs in the test's process, and a client that speaks to it as a person would."""
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.protobuf.field_mask_pb2 import FieldMask
+from sqlalchemy import insert, select, text
 
 from mesh.errors import MeshError, from_rpc_error
 from services.user.__main__ import build
 from services.user.settings import UserSettings
+from services.user.tables import account
+from tests.fixtures.servers import NatsServer, Postgres
 from tests.harness import Harness, ServiceUnderTest, Tokens
 from zoco.user.v1 import auth_service_pb2 as auth
 from zoco.user.v1 import user_pb2
@@ -101,7 +105,7 @@ def signing_keys(tmp_path_factory: pytest.TempPathFactory, tokens: Tokens) -> Pa
     return directory
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def user_settings(signing_keys: Path) -> dict[str, Any]:
     return {
         "settings": UserSettings,
@@ -111,7 +115,37 @@ def user_settings(signing_keys: Path) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-async def shop(harness: Harness, tokens: Tokens, user_settings: dict[str, Any]) -> AsyncIterator[Shop]:
-    async with harness.running("user", build, **user_settings) as running:
-        yield Shop(running, tokens)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(
+    postgres_session: Postgres,
+    tmp_path_factory: pytest.TempPathFactory,
+    pki: Path,
+    tokens: Tokens,
+    user_settings: dict[str, Any],
+) -> AsyncIterator[ServiceUnderTest]:
+    """One service for the tests of a module: starting one takes longer than most of them."""
+    nats = NatsServer(tmp_path_factory.mktemp("broker") / "nats")
+    nats.start()
+    try:
+        harness = Harness(postgres_session, nats.url, pki, tokens)
+        async with harness.running("user", build, **user_settings) as service_under_test:
+            yield service_under_test
+    finally:
+        nats.stop()
+        postgres_session.drop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def first_rows(running: ServiceUnderTest) -> Sequence[dict[str, Any]]:
+    """The accounts there are before anybody registers: the administrator of the settings."""
+    async with running.database.reading() as connection:
+        return [dict(row) for row in (await connection.execute(select(account))).mappings()]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shop(running: ServiceUnderTest, first_rows: Sequence[dict[str, Any]], tokens: Tokens) -> Shop:
+    """The module's service as if it had just been started for the first time."""
+    async with running.database.engine.begin() as connection:
+        await connection.execute(text("TRUNCATE account, refresh_token, login_failure"))
+        await connection.execute(insert(account), first_rows)
+    return Shop(running, tokens)

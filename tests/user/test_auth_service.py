@@ -5,6 +5,7 @@ import statistics
 import time
 
 import jwt
+import pytest
 from sqlalchemy import func, select, text
 
 from mesh.errors import PermissionDenied, ResourceExhausted, Unauthenticated
@@ -15,6 +16,8 @@ from zoco.user.v1 import auth_service_pb2 as auth
 from zoco.user.v1 import user_pb2
 from zoco.user.v1 import user_service_pb2 as service
 from zoco.user.v1.auth_service_pb2_grpc import AuthServiceStub
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def tokens_of(shop: Shop) -> list[bytes]:

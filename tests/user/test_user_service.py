@@ -22,6 +22,8 @@ from zoco.user.v1 import user_service_pb2 as service
 NOBODY = "0190a000-0000-7000-8000-00000000dead"
 NEW_PASSWORD = "seven green paper boats"
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def test_a_new_account_is_a_customers(shop: Shop) -> None:
     user = await shop.anyone.register("Alice@Example.com", name="  Alice  ")
