@@ -11,7 +11,6 @@ from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
-    Insert,
     LargeBinary,
     MetaData,
     Table,
@@ -25,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from mesh.data.failures import RETRY_SOON
 from mesh.data.transaction import Transaction
@@ -114,7 +114,7 @@ class EventStore:
             "times": [event.time for event in events],
         }
         try:
-            appended = (await tx.execute(self._append, values)).rowcount
+            appended = len((await tx.execute(self._append, values)).all())
         except IntegrityError as error:
             raise ConcurrencyConflict(stream_id, expected_version) from error
         if appended != len(events):
@@ -148,7 +148,7 @@ class EventStore:
         return list(stored if until is None else takewhile(lambda event: event.time <= until, stored))
 
 
-def _append_statement(events: Table) -> Insert:
+def _append_statement(events: Table) -> ReturningInsert[Any]:
     """One statement that appends only where the stream stands at the expected version.
 
     Two that do so at once both see that version; the primary key lets one of them through.
@@ -176,4 +176,5 @@ def _append_statement(events: Table) -> Insert:
     rows = select(stream_id, expected + new.c.position, new.c.type, new.c.payload, new.c.metadata, new.c.time).where(
         present.scalar_subquery() == expected
     )
-    return insert(events).from_select(["stream_id", "version", "type", "payload", "metadata", "time"], rows)
+    insertion = insert(events).from_select(["stream_id", "version", "type", "payload", "metadata", "time"], rows)
+    return insertion.returning(events.c.version)
