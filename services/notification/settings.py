@@ -49,7 +49,7 @@ class NotificationSettings(MeshSettings):
 
 
 def _address(text: str) -> Address:
-    name, spec = parseaddr(text, strict=True)
+    name, spec = parseaddr(text)
     if not spec or "@" not in spec:
         raise ValueError("must look like Name <address@host>")
     return Address(display_name=name, addr_spec=spec)
