@@ -8,6 +8,7 @@ from cli.local.home import Home, write_private
 from cli.local.ports import LOOPBACK
 from cli.local.probes import HttpHealth
 from cli.local.process import ProcessSpec
+from cli.local.spawning import Program
 
 USER = "zoco"
 
@@ -26,11 +27,10 @@ def nats_process(home: Home, port: int, monitor: int, password: str, *, start_se
     write_private(path, _configuration(home.nats, port, monitor, password))
     return ProcessSpec(
         name="nats",
-        command=(str(binaries.nats_server()), "--config", str(path)),
+        program=Program((str(binaries.nats_server()), "--config", str(path))),
         log=home.log("nats"),
         probe=HttpHealth(monitor, "/healthz"),
         port=port,
-        environment={},
         start_seconds=start_seconds,
     )
 

@@ -12,6 +12,7 @@ from cli.local.probes import HttpHealth, http_request
 from cli.local.process import ProcessSpec
 from cli.local.settings import PROJECT
 from cli.local.shop import Shop
+from cli.local.spawning import Program
 from gateway.runtime import Address, EdgeFiles, EdgeRuntime
 from mesh.policy import DESCRIPTORS
 
@@ -35,20 +36,21 @@ def edge_process(shop: Shop) -> ProcessSpec:
     admin = shop.ports.edge_admin
     return ProcessSpec(
         name="edge",
-        command=(
-            str(binary),
-            "--config-path",
-            str(path),
-            "--concurrency",
-            "1",
-            "--disable-hot-restart",
-            "--log-level",
-            "warning",
+        program=Program(
+            (
+                str(binary),
+                "--config-path",
+                str(path),
+                "--concurrency",
+                "1",
+                "--disable-hot-restart",
+                "--log-level",
+                "warning",
+            )
         ),
         log=shop.home.log("edge"),
         probe=HttpHealth(admin, "/ready"),
         port=shop.ports.edge,
-        environment={},
         start_seconds=shop.settings.start_timeout,
         before_stop=lambda: _drain(admin),
     )

@@ -25,7 +25,8 @@ from cli.local.progress import Progress, Step, step
 from cli.local.reservation import Reservation, every_port
 from cli.local.runfile import Recorded, read_run_state
 from cli.local.settings import PROJECT, LocalSettings
-from cli.local.shop import PROBE_IDENTITY, Shop
+from cli.local.shop import PROBE_IDENTITY, Shop, inherited
+from cli.local.spawning import ForkSpawner
 from cli.local.supervisor import Supervisor, as_rows
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -42,6 +43,7 @@ class Machine:
         self._progress = progress
         self._supervisor: Supervisor | None = None
         self._ports: Ports | None = None
+        self._spawner = ForkSpawner(inherited(os.environ), home.log("supervisor"))
         self._reservation: Reservation | None = None
         self._ready = False
         self._stop = asyncio.Event()
@@ -85,13 +87,15 @@ class Machine:
         ours = self._settings.database_url is None, self._settings.nats_url is None
         ports = plan(self._settings, places, previous.ports if previous else None, database=ours[0], broker=ours[1])
         self._reservation = Reservation(every_port(ports))
+        if names and self._settings.preload:
+            await self._spawner.open()
         shop = self._shop(ports, places, names)
         with step(self._progress, "identities") as current:
             issued = await asyncio.to_thread(pki.ensure_pki, self._home.pki, [*names, *_IDENTITIES])
             current.detail = f"{len(issued)} certificates issued" if issued else "certificates are fresh"
         self._ports = ports
         self._supervisor = Supervisor(
-            self._home.run_file, ports, Recorded.of("supervisor", os.getpid(), sys.executable)
+            self._home.run_file, ports, Recorded.of("supervisor", os.getpid(), sys.executable), self._spawner
         )
         await self._start_data(shop)
         await self._start_shop(shop)
@@ -226,6 +230,7 @@ class Machine:
     async def _drain(self) -> None:
         if self._supervisor is not None:
             await self._supervisor.drain()
+        await self._spawner.close()
         if self._reservation is not None:
             self._reservation.close()
 
@@ -238,7 +243,7 @@ class Machine:
                     "phase": self._phase(),
                     "pid": os.getpid(),
                     "ports": asdict(self._ports) if self._ports else None,
-                    "pssBytes": pss_bytes(os.getpid(), family=False) if request.get("memory") else None,
+                    "pssBytes": self._own_memory() if request.get("memory") else None,
                     "processes": as_rows(rows),
                 }
             case {"request": "stop"}:
@@ -246,6 +251,11 @@ class Machine:
                 return {"pid": os.getpid()}
             case _:
                 return {"error": "unknown request"}
+
+    def _own_memory(self) -> int | None:
+        """Memory of the supervisor and its fork server."""
+        sizes = [pss_bytes(pid, family=False) for pid in (os.getpid(), self._spawner.pid) if pid is not None]
+        return None if None in sizes else sum(size or 0 for size in sizes)
 
     def _phase(self) -> str:
         if self._stop.is_set():

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,10 @@ from cli.failures import CorruptState, Failure
 from cli.local import binaries
 from cli.local.account import Account, database_account
 from cli.local.home import Home
-from cli.local.launch import __file__ as _launch
 from cli.local.ports import LOOPBACK
 from cli.local.probes import PostgresHealth
 from cli.local.process import ProcessSpec
+from cli.local.spawning import Program, launched
 
 SUPERUSER = "postgres"
 _VERSION = "18"
@@ -122,7 +121,7 @@ async def ensure_cluster(home: Home, password: str) -> bool:
 
 
 async def _initdb(directory: Path, password_file: Path, account: Account | None) -> None:
-    command = [
+    command = (
         str(binaries.postgres_directory() / "initdb"),
         f"--pgdata={directory}",
         f"--username={SUPERUSER}",
@@ -134,15 +133,9 @@ async def _initdb(directory: Path, password_file: Path, account: Account | None)
         "--builtin-locale=C.UTF-8",
         "--locale=C",
         "--data-checksums",
-    ]
-    prefix = [sys.executable, "-I", "-S", _launch, "--parent", str(os.getpid())]
-    if account is not None:
-        prefix += ["--uid", str(account.uid), "--gid", str(account.gid)]
-        prefix += ["--traverse"] if account.traverse else []
+    )
     child = await asyncio.create_subprocess_exec(
-        *prefix,
-        "--",
-        *command,
+        *launched(Program(command, account=account)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -165,17 +158,20 @@ def postgres_process(home: Home, port: int, *, start_seconds: float) -> ProcessS
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     return ProcessSpec(
         name="postgres",
-        command=(str(directory / "postgres"), "-D", str(home.postgres), *options),
+        # If we die: a fast shutdown, as when we stop it.
+        program=Program(
+            (str(directory / "postgres"), "-D", str(home.postgres), *options),
+            _environment(),
+            _account(home),
+            death_signal=signal.SIGINT,
+        ),
         log=home.log("postgres"),
         probe=PostgresHealth(port),
         port=port,
-        environment=_environment(),
-        account=_account(home),
         start_seconds=start_seconds,
         # "Fast": roll back what is open, write a checkpoint, leave. SIGTERM would wait for every client.
         stop_signal=signal.SIGINT,
         stop_seconds=30.0,
-        death_signal=signal.SIGINT,
         probe_seconds=5.0,
     )
 

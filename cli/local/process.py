@@ -4,25 +4,22 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from cli.failures import Unhealthy as UnhealthyFailure
-from cli.local.account import Account
 from cli.local.logs import open_log, rotate, tail
 from cli.local.probes import Probe
-from cli.local.settings import PROJECT
+from cli.local.spawning import Child, Program, Spawner
 from cli.local.states import Healthy, Restarting, Starting, State, Stopped, Stopping, Unhealthy
 
-_LAUNCH = Path(__file__).with_name("launch.py")
 _POLL_SECONDS = 0.05
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
 _STEADY_SECONDS = 60.0
-_START_ATTEMPTS = 3
+_START_ATTEMPTS = 2
 
 
 @dataclass(frozen=True)
@@ -30,19 +27,15 @@ class ProcessSpec:
     """What to start, how to know that it is well, and how to stop it."""
 
     name: str
-    command: tuple[str, ...]
+    program: Program
     log: Path
     probe: Probe
     port: int = 0
-    environment: Mapping[str, str] = field(default_factory=dict)
-    account: Account | None = None
     start_seconds: float = 60.0
     """How long it may take to become healthy."""
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 20.0
     """How long it may take to stop before it is killed."""
-    death_signal: signal.Signals = signal.SIGKILL
-    """What the kernel sends it when the supervisor dies (Linux)."""
     before_stop: Callable[[], Awaitable[None]] | None = None
     """Called before the stop signal, to let work in flight finish."""
     probe_seconds: float = 2.0
@@ -52,14 +45,15 @@ class ProcessSpec:
 class ManagedProcess:
     """A process under supervision. `started` and `ended` are told of each life's beginning and end."""
 
-    def __init__(self, spec: ProcessSpec, *, spawned: Callable[[str, int, str], None]) -> None:
-        """Supervise `spec`; `spawned(name, pid, executable)` is called after every start."""
+    def __init__(self, spec: ProcessSpec, *, spawner: Spawner, spawned: Callable[[str, int, str], None]) -> None:
+        """Supervise `spec`, started by `spawner`; `spawned(name, pid, executable)` is called after every start."""
         self.spec = spec
         self.state: State = Stopped()
         self.pid: int | None = None
         self.restarts = 0
         self.last_exit = ""
         self.started_at = 0.0
+        self._spawner = spawner
         self._spawned = spawned
         self._stop = asyncio.Event()
         self._changed = asyncio.Condition()
@@ -74,7 +68,7 @@ class ManagedProcess:
         """Wait until it is healthy.
 
         Raises:
-            Unhealthy: it died three times before that, or took longer than `start_seconds`.
+            Unhealthy: it died twice before that, or took longer than `start_seconds`.
         """
         try:
             async with asyncio.timeout(self.spec.start_seconds), self._changed:
@@ -147,28 +141,19 @@ class ManagedProcess:
                 self.restarts += 1
         await self._become(Stopped(self.last_exit))
 
-    async def _spawn(self) -> asyncio.subprocess.Process:
+    async def _spawn(self) -> Child:
         rotate(self.spec.log)
-        output = open_log(self.spec.log)
+        log = open_log(self.spec.log)
         try:
-            child = await asyncio.create_subprocess_exec(
-                *_launched(self.spec),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=dict(self.spec.environment),
-                cwd=PROJECT,
-                # A session of its own: a Ctrl-C meant for us must not reach it before we drain.
-                start_new_session=True,
-            )
+            child = await self._spawner.spawn(self.spec.program, log)
         finally:
-            os.close(output)
+            os.close(log)
         self.pid = child.pid
         self.started_at = time.time()
-        self._spawned(self.spec.name, child.pid, self.spec.command[0])
+        self._spawned(self.spec.name, child.pid, self.spec.program.command[0])
         return child
 
-    async def _life(self, child: asyncio.subprocess.Process) -> int:
+    async def _life(self, child: Child) -> int:
         """Wait for the child's end, bringing it about when `stop` was asked for."""
         ended = asyncio.create_task(child.wait())
         asked = asyncio.create_task(self._stop.wait())
@@ -196,14 +181,6 @@ class ManagedProcess:
             else:
                 await self._become(Starting(reason))
             await asyncio.sleep(self.spec.probe_seconds if was_healthy else _POLL_SECONDS)
-
-
-def _launched(spec: ProcessSpec) -> list[str]:
-    options = ["--parent", str(os.getpid()), "--death-signal", str(int(spec.death_signal))]
-    if spec.account is not None:
-        options += ["--uid", str(spec.account.uid), "--gid", str(spec.account.gid)]
-        options += ["--traverse"] if spec.account.traverse else []
-    return [sys.executable, "-I", "-S", str(_LAUNCH), *options, "--", *spec.command]
 
 
 def _signal(pid: int, number: signal.Signals, *, group: bool) -> None:

@@ -36,6 +36,7 @@ class LocalSettings(BaseSettings):
     )
     envoy: Path | None = Field(default=None, description="An Envoy binary to use instead of the packaged one.")
     start_timeout: float = Field(default=60.0, gt=0, description="Seconds a process may take to become healthy.")
+    preload: bool = Field(default=True, description="Fork services from a process that has imported their libraries.")
     sample_catalog: bool = Field(default=True, description="Load the sample catalog on the first start.")
     database_url: SecretStr | None = Field(
         default=None,

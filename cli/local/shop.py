@@ -13,6 +13,7 @@ from cli.local.postgres import Database
 from cli.local.probes import GrpcHealth
 from cli.local.process import ProcessSpec
 from cli.local.settings import PROJECT, LocalSettings
+from cli.local.spawning import Program
 
 PROBE_IDENTITY = "cli"
 # Settings of ours that would mean something else, or too much, to a service.
@@ -52,11 +53,10 @@ class Shop:
         module = "gateway.portal" if slot.workload == PORTAL else f"services.{slot.workload}"
         return ProcessSpec(
             name=slot.process,
-            command=(sys.executable, "-m", module),
+            program=Program((sys.executable, "-m", module), self._environment(slot)),
             log=self.home.log(slot.process),
             probe=GrpcHealth(port, self.home.pki / PROBE_IDENTITY),
             port=port,
-            environment=self._environment(slot),
             start_seconds=self.settings.start_timeout,
         )
 
@@ -74,7 +74,7 @@ class Shop:
         }
         if slot.workload in self.secrets.databases:
             own["DATABASE_URL"] = self.database.of(slot.workload, self.secrets.databases[slot.workload])
-        return {**_inherited(os.environ), **own}
+        return {**inherited(os.environ), **own}
 
     def _special(self, workload: str) -> Mapping[str, str]:
         match workload:
@@ -100,5 +100,6 @@ def has_portal() -> bool:
     return any((PROJECT / "gateway" / name).exists() for name in ("portal.py", "portal/__main__.py"))
 
 
-def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what of our environment reaches a service."""
     return {name: value for name, value in environment.items() if name not in _OURS}

@@ -11,9 +11,10 @@ from cli.local.memory import pss_bytes
 from cli.local.ports import Ports
 from cli.local.process import ManagedProcess, ProcessSpec
 from cli.local.runfile import Recorded, RunState, write_run_state
+from cli.local.spawning import Orphanage, Spawner
 from cli.local.states import Healthy, describe
 
-_ROTATION_SECONDS = 10.0
+_HOUSEKEEPING_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,15 @@ class ProcessReport:
 class Supervisor:
     """Owns every process of one home."""
 
-    def __init__(self, run_file: Path, ports: Ports, supervisor: Recorded | None) -> None:
-        """Record what is started in `run_file`, together with the ports and the supervisor's own record."""
+    def __init__(self, run_file: Path, ports: Ports, supervisor: Recorded | None, spawner: Spawner) -> None:
+        """Record what `spawner` starts in `run_file`, together with the ports and the supervisor's own record."""
         self._run_file = run_file
         self._ports = ports
         self._supervisor = supervisor
+        self._spawner = spawner
         self._stages: list[list[ManagedProcess]] = []
         self._recorded: dict[str, Recorded] = {}
-        self._rotation: asyncio.Task[None] | None = None
+        self._housekeeping: asyncio.Task[None] | None = None
         self._record()
 
     async def start(self, *stages: Sequence[ProcessSpec]) -> None:
@@ -52,13 +54,15 @@ class Supervisor:
         Raises:
             Unhealthy: of the first that does not become healthy.
         """
-        added = [[ManagedProcess(spec, spawned=self._spawned) for spec in specs] for specs in stages]
+        added = [
+            [ManagedProcess(spec, spawner=self._spawner, spawned=self._spawned) for spec in specs] for specs in stages
+        ]
         self._stages += added
         started = [process for stage in added for process in stage]
         for process in started:
             process.start()
-        if self._rotation is None:
-            self._rotation = asyncio.create_task(self._rotate_logs(), name="rotate logs")
+        if self._housekeeping is None:
+            self._housekeeping = asyncio.create_task(self._keep_house(), name="keep house")
         waits = [asyncio.create_task(process.healthy()) for process in started]
         try:
             await asyncio.gather(*waits)
@@ -69,8 +73,8 @@ class Supervisor:
 
     async def drain(self) -> None:
         """Stop everything, the stage started last first; within a stage all at once."""
-        if self._rotation is not None:
-            self._rotation.cancel()
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
         for stage in reversed(self._stages):
             await asyncio.gather(*(process.stop() for process in stage))
         self._recorded.clear()
@@ -115,11 +119,13 @@ class Supervisor:
     def _record(self) -> None:
         write_run_state(self._run_file, RunState(self._ports, self._supervisor, tuple(self._recorded.values())))
 
-    async def _rotate_logs(self) -> None:
+    async def _keep_house(self) -> None:
+        orphanage = Orphanage()
         while True:
-            await asyncio.sleep(_ROTATION_SECONDS)
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
             for process in self._processes():
                 rotate(process.spec.log)
+            orphanage.visit()
 
 
 def as_rows(reports: Sequence[ProcessReport]) -> list[dict[str, object]]:

@@ -14,6 +14,7 @@ from cli.local.broker import nats_process, nats_url
 from cli.local.home import Home
 from cli.local.ports import Ports
 from cli.local.probes import http_json
+from cli.local.spawning import ExecSpawner
 from cli.local.supervisor import Supervisor
 from tests.cli.checkout import free_port, until
 
@@ -32,7 +33,7 @@ class Broker:
 @pytest.fixture
 async def broker(home: Home) -> AsyncIterator[Broker]:
     port, monitor = free_port(), free_port()
-    supervisor = Supervisor(home.run_file, Ports(1, 2, 3, 4, {}, {}, 5, port, monitor), None)
+    supervisor = Supervisor(home.run_file, Ports(1, 2, 3, 4, {}, {}, 5, port, monitor), None, ExecSpawner())
     await supervisor.start([nats_process(home, port, monitor, "sec-r_et", start_seconds=30.0)])
     yield Broker(supervisor, port, monitor)
     await supervisor.drain()

@@ -13,6 +13,7 @@ from cli.failures import CorruptState, Failure
 from cli.local.home import Home
 from cli.local.ports import Ports
 from cli.local.postgres import Database, ensure_cluster, ensure_databases, local_database, postgres_process
+from cli.local.spawning import ExecSpawner
 from cli.local.supervisor import Supervisor
 from tests.cli.checkout import free_port, until
 
@@ -32,7 +33,7 @@ class Cluster:
 
 async def started(home: Home) -> Cluster:
     port = free_port()
-    supervisor = Supervisor(home.run_file, Ports(1, 2, 3, 4, {}, {}, port, 6, 7), None)
+    supervisor = Supervisor(home.run_file, Ports(1, 2, 3, 4, {}, {}, port, 6, 7), None, ExecSpawner())
     await ensure_cluster(home, "top secret")
     await supervisor.start([postgres_process(home, port, start_seconds=30.0)])
     return Cluster(home, port, supervisor, local_database(port, "top secret"))

@@ -18,6 +18,7 @@ from cli.local.probes import HttpHealth
 from cli.local.process import ProcessSpec
 from cli.local.runfile import read_run_state
 from cli.local.settings import PROJECT
+from cli.local.spawning import ExecSpawner, Program
 from cli.local.supervisor import ProcessReport, Supervisor
 from tests.cli.checkout import free_port, until
 
@@ -29,7 +30,7 @@ def tiny(home: Home, name: str, *, stop_seconds: float = 5.0, start_seconds: flo
     port = free_port()
     return ProcessSpec(
         name=name,
-        command=(sys.executable, str(WORKLOAD), str(port), str(home.root), name),
+        program=Program((sys.executable, str(WORKLOAD), str(port), str(home.root), name)),
         log=home.log(name),
         probe=HttpHealth(port, "/healthz"),
         port=port,
@@ -41,7 +42,7 @@ def tiny(home: Home, name: str, *, stop_seconds: float = 5.0, start_seconds: flo
 
 @pytest.fixture
 async def supervisor(home: Home) -> AsyncIterator[Supervisor]:
-    result = Supervisor(home.run_file, PORTS, None)
+    result = Supervisor(home.run_file, PORTS, None, ExecSpawner())
     yield result
     await result.drain()
 
@@ -146,12 +147,13 @@ async def test_nothing_survives_a_killed_supervisor(home: Home) -> None:
     program = f"""
 import asyncio
 from cli.local.home import Home
+from cli.local.spawning import ExecSpawner, Program
 from cli.local.supervisor import Supervisor
 from pathlib import Path
 from tests.cli.test_supervisor import PORTS, tiny
 async def main():
     home = Home(Path({str(home.root)!r}))
-    supervisor = Supervisor(home.run_file, PORTS, None)
+    supervisor = Supervisor(home.run_file, PORTS, None, ExecSpawner())
     await supervisor.start([tiny(home, "one"), tiny(home, "two")])
     print("ready", flush=True)
     await asyncio.Event().wait()
