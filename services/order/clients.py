@@ -1,7 +1,7 @@
 """The neighbours of order, one call and one translation each."""
 
 from collections.abc import Mapping, Sequence
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from mesh.errors import FailedPrecondition
 from mesh.wire import money_from_proto, money_to_proto
@@ -30,12 +30,14 @@ from services.order.saga import (
 )
 from services.order.state import Order
 from zoco.inventory.v1 import inventory_service_pb2 as inventory
-from zoco.inventory.v1.inventory_service_pb2_grpc import InventoryServiceAsyncStub
 from zoco.payment.v1 import payment_service_pb2 as payment
-from zoco.payment.v1.payment_service_pb2_grpc import PaymentServiceAsyncStub
 from zoco.product.v1 import product_pb2
 from zoco.product.v1 import product_service_pb2 as product
-from zoco.product.v1.product_service_pb2_grpc import ProductServiceAsyncStub
+
+if TYPE_CHECKING:  # generated stubs are asynchronous by the channel they get; only their types know the two kinds apart
+    from zoco.inventory.v1.inventory_service_pb2_grpc import InventoryServiceAsyncStub
+    from zoco.payment.v1.payment_service_pb2_grpc import PaymentServiceAsyncStub
+    from zoco.product.v1.product_service_pb2_grpc import ProductServiceAsyncStub
 
 Key = tuple[tuple[str, str]]
 
@@ -46,7 +48,7 @@ DENIALS = frozenset({"REFUND_EXCEEDS_CAPTURED", "STATE_CONFLICT"})
 class ProductCatalog:
     """Prices, from product."""
 
-    def __init__(self, stub: ProductServiceAsyncStub) -> None:
+    def __init__(self, stub: "ProductServiceAsyncStub") -> None:
         self._stub = stub
 
     async def find(self, product_ids: Sequence[str]) -> Mapping[str, Product]:
@@ -65,7 +67,7 @@ class ProductCatalog:
 class Stocks:
     """Pieces, from inventory."""
 
-    def __init__(self, stub: InventoryServiceAsyncStub) -> None:
+    def __init__(self, stub: "InventoryServiceAsyncStub") -> None:
         self._stub = stub
 
     async def available(self, product_ids: Sequence[str]) -> Mapping[str, int]:
@@ -80,7 +82,7 @@ class CheckoutParticipants:
     What is a reply is for sure. Any other error, a refusal that no reply stands for included, leaves the step open.
     """
 
-    def __init__(self, stock: InventoryServiceAsyncStub, money: PaymentServiceAsyncStub) -> None:
+    def __init__(self, stock: "InventoryServiceAsyncStub", money: "PaymentServiceAsyncStub") -> None:
         self._stock = stock
         self._money = money
 

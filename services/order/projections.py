@@ -87,11 +87,11 @@ async def write(tx: Transaction, view: View, *, replaces: int) -> None:
     """
     row = _row(view)
     if replaces == 0:
-        statement: Any = insert(orders).values(row).on_conflict_do_nothing()
-    else:
-        changed = {name: row[name] for name in CHANGING}
-        statement = update(orders).where(orders.c.id == view.id, orders.c.version == replaces).values(changed)
-    if (await tx.execute(statement)).rowcount != 1:
+        await tx.execute(insert(orders), row)
+        return
+    changed = {name: row[name] for name in CHANGING}
+    unchanged = orders.c.id == view.id, orders.c.version == replaces
+    if (await tx.execute(update(orders).where(*unchanged).values(changed))).rowcount != 1:
         raise ConcurrencyConflict(view.id, replaces)
 
 
