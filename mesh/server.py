@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
-from grpc_channelz.v1 import channelz_pb2
-from grpc_channelz.v1.channelz import aio as channelz
+from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from mesh.channel import MAX_MESSAGE

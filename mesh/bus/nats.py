@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 from mesh.bus.nats_acknowledgements import Acknowledgements
 from mesh.bus.nats_pull import NatsPull
 from mesh.bus.port import BusUnavailable, NotStored, Publication, StreamState
+from mesh.ids import uuid7
 from mesh.logs import logger
 
 API: Final = "$JS.API"
@@ -23,6 +24,13 @@ ANSWER_SECONDS: Final = 5.0
 """How long the broker may take to answer."""
 BUFFER_BYTES: Final = 8 * 2**20
 """What is written at most before the connection must take it."""
+MESSAGE_ID: Final = "Nats-Msg-Id"
+
+ATOMIC_FROM: Final = 32
+ATOMIC_TO: Final = 1000
+"""Between these many messages go out as one atomic batch: synced to disk once, not once each. Fewer are faster alone,
+more are not allowed."""
+
 NAME_IN_USE: Final = 10058
 """JetStream's error code for a stream that exists with another configuration."""
 
@@ -65,6 +73,7 @@ class NatsBus:
         self._connections = 0
         self._connecting: asyncio.Task[None] | None = None
         self._acknowledgements = Acknowledgements()
+        self._batches = True
         self._pulls: set[NatsPull] = set()
         self._listeners: list[tuple[str, Callable[[bytes], Awaitable[None]]]] = []
         self._log = logger("bus")
@@ -107,6 +116,7 @@ class NatsBus:
             "discard": "new",
             "duplicate_window": _nanoseconds(self._duplicate_window),
             "num_replicas": self._replicas,
+            "allow_atomic": True,
         }
         made = await self._request(f"STREAM.CREATE.{_stream(area)}", config)
         if made.get("error", {}).get("err_code") == NAME_IN_USE:
@@ -118,18 +128,14 @@ class NatsBus:
         """Publishes messages in their order and waits until the broker has each on its disk; see Bus."""
         if not self.connected:
             raise BusUnavailable("not connected to the broker")
-        with self._acknowledgements.expect(len(publications)) as expected:
-            try:
-                for publication, reply in zip(publications, expected.subjects, strict=True):
-                    await self._client.publish(
-                        publication.subject,
-                        publication.payload,
-                        reply=reply,
-                        headers={**publication.headers, "Nats-Msg-Id": publication.id},
-                    )
-            except nats.errors.Error as error:
-                raise BusUnavailable(f"publishing failed: {error!r}") from error
-            return await expected.results(ANSWER_SECONDS)
+        try:
+            if ATOMIC_FROM <= len(publications) <= ATOMIC_TO and self._batches:
+                stored = await self._publish_as_one(publications)
+                if stored is not None:
+                    return stored
+            return await self._publish_each(publications)
+        except nats.errors.Error as error:
+            raise BusUnavailable(f"publishing failed: {error!r}") from error
 
     @asynccontextmanager
     async def pull(self, area: str, consumer: str, subjects: Sequence[str]) -> AsyncIterator[NatsPull]:
@@ -173,6 +179,46 @@ class NatsBus:
         if self.connected:
             await self._subscribe(subject, callback)
 
+    async def _publish_each(self, publications: Sequence[Publication]) -> Sequence[int | NotStored]:
+        with self._acknowledgements.expect(len(publications)) as expected:
+            for each, reply in zip(publications, expected.subjects, strict=True):
+                headers = {**each.headers, MESSAGE_ID: each.id}
+                await self._client.publish(each.subject, each.payload, reply=reply, headers=headers)
+            return await expected.results(ANSWER_SECONDS)
+
+    async def _publish_as_one(self, publications: Sequence[Publication]) -> Sequence[int | NotStored] | None:
+        """Publishes an atomic batch (ADR-50): stored and synced as a whole, which is many times faster.
+
+        Returns:
+            As `publish`; None where the broker did not store it as one, because it knows some of the messages already
+            or does not know batches at all. Then each goes out for itself.
+        """
+        batch, last = uuid7(), len(publications)
+        for position, each in enumerate(publications, 1):
+            headers = {
+                **each.headers,
+                MESSAGE_ID: each.id,
+                "Nats-Batch-Id": batch,
+                "Nats-Batch-Sequence": str(position),
+            }
+            if position < last:
+                await self._client.publish(each.subject, each.payload, headers=headers)
+                continue
+            headers["Nats-Batch-Commit"] = "1"
+            try:
+                answer = await self._client.request(each.subject, each.payload, timeout=ANSWER_SECONDS, headers=headers)
+            except nats.errors.TimeoutError:
+                return [NotStored("the broker did not answer")] * last
+            acknowledgement = json.loads(answer.data)
+            if "error" in acknowledgement:
+                return None
+            if acknowledgement.get("batch") != batch:
+                self._batches = False  # an older broker, which took each for itself and told of the last only
+                return None
+            end: int = acknowledgement["seq"]
+            return range(end - last + 1, end + 1)
+        return []
+
     async def _connect(self) -> None:
         await self._client.connect(
             servers=self._servers,
@@ -205,6 +251,7 @@ class NatsBus:
 
     async def _on_reconnected(self) -> None:
         self._connections += 1
+        self._batches = True
         self._log.info("connected to the broker again")
         self._fail_pulls("the connection was made anew")
 

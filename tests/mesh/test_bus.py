@@ -16,7 +16,7 @@ from mesh.bus import Received, Subscription, on, on_batch
 from mesh.bus.consumer import Consumer
 from mesh.bus.envelope import Envelope
 from mesh.bus.nats import NatsBus
-from mesh.bus.port import Publication
+from mesh.bus.port import NotStored, Publication
 from mesh.bus.relay import LOCK, Relay
 from mesh.call import current_call
 from mesh.clock import utc_now
@@ -325,6 +325,27 @@ async def test_a_late_committer_with_a_low_id_is_published_too(side: Side) -> No
     commit.set()
     await late
     await until(lambda: balance(side.database, "late"))
+
+
+async def test_a_batch_of_which_the_broker_has_a_part_is_stored_once(side: Side) -> None:
+    await until(lambda: side.bus.connected)
+    await side.bus.ensure_stream("order")
+    events = [event(f"order-{number}") for number in range(100)]
+    assert list(await side.bus.publish(events[:40])) == list(range(1, 41))
+    # As after a relay that died between the broker's word and its mark.
+    assert list(await side.bus.publish(events)) == list(range(1, 101))
+    assert list(await side.bus.publish(events)) == list(range(1, 101))
+    assert (await side.bus.ensure_stream("order")).last_sequence == 100
+
+
+async def test_what_the_broker_has_no_stream_for_is_told_message_by_message(side: Side) -> None:
+    await until(lambda: side.bus.connected)
+    await side.bus.ensure_stream("order")
+    stray = replace(event("a"), subject="zoco.elsewhere.v1.Strayed")
+    for count in (1, 50):
+        results = await side.bus.publish([event("b"), *([stray] * count)])
+        assert isinstance(results[0], int)
+        assert [type(result) for result in results[1:]] == [NotStored] * count
 
 
 async def test_two_processes_of_a_workload_share_its_events(postgres: Postgres, nats: str) -> None:
