@@ -1,10 +1,8 @@
 """What Envoy says by itself, in the shape every error has: `{"code", "message", "details"}` with google.rpc details.
 
-A reply of Envoy's meets two kinds of exchange, and what fits one breaks the other:
-
-* It becomes the body: a client that speaks no gRPC, answered by what comes before the transcoder or by the transcoder.
-* It becomes grpc-status and grpc-message: a gRPC client, and a REST call that was transcoded already, where the
-  transcoder makes JSON of them again. There the text stays text, and details travel in grpc-status-details-bin.
+A reply of Envoy's becomes one of two things, and what fits one breaks the other. For a gRPC client it becomes
+grpc-status and grpc-message, so the text must stay text, and details travel in grpc-status-details-bin. For everybody
+else it becomes the body; that includes REST calls throughout, although their headers say gRPC once they are transcoded.
 """
 
 import base64
@@ -29,14 +27,9 @@ from gateway.xds import Message, extension
 from zoco.mesh.v1 import error_reason_pb2
 from zoco.mesh.v1.error_reason_pb2 import ErrorReason
 
-# Envoy's names for where a reply came from. The transcoder's and the guards' (of time and size) come after the headers
-# were rewritten to gRPC, and are yet plain HTTP.
+# Envoy's own names for where a reply came from.
 _BY_TRANSCODER: Final = "response.code_details.contains('grpc_json_transcode_failure')"
 _BY_ROUTE: Final = "response.code_details == 'direct_response'"
-_BY_GUARD: Final = (
-    "'x-envoy-original-path' in request.headers && response.code_details in"
-    " ['max_duration_timeout', 'stream_idle_timeout', 'request_overall_timeout', 'request_payload_too_large']"
-)
 
 
 @dataclass(frozen=True)
@@ -82,7 +75,7 @@ REPLIES: Final = (
 
 def local_replies() -> Message:
     """Give the HTTP connection manager's `local_reply_config`. The first mapper that matches is taken."""
-    plain = _any(_no_grpc_request(), _cel(_BY_TRANSCODER), _cel(_BY_GUARD))
+    plain = _any(_no_grpc_request(), _transcoded_request())
     return {
         "mappers": [
             _undecodable(),
@@ -162,6 +155,11 @@ def _no_grpc_request() -> Message:
         "treat_missing_header_as_empty": True,
     }
     return {"header_filter": {"header": header}}
+
+
+def _transcoded_request() -> Message:
+    # Said by the transcoder: a client's own is removed on arrival.
+    return {"header_filter": {"header": {"name": "x-envoy-original-path", "present_match": True}}}
 
 
 def _cel(expression: str) -> Message:

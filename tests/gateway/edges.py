@@ -85,7 +85,8 @@ async def start_edge(
     directory: Path,
     *,
     environment: Literal["dev", "production"] = "dev",
-    extra: Mapping[str, Sequence[Neighbour]] | None = None,
+    also: Mapping[str, Neighbour] | None = None,
+    instead: Mapping[str, Neighbour] | None = None,
 ) -> Edge:
     """Start neighbours, portal and Envoy; all end with the stack.
 
@@ -94,15 +95,16 @@ async def start_edge(
         pki: identities of all workloads.
         directory: for configuration and log.
         environment: of the edge and the portal.
-        extra: further processes of workloads, running already.
+        also: a second process of a workload.
+        instead: what stands where a workload's only process should; nobody waits until it is healthy.
     """
-    neighbours = {name: Neighbour(name, pki / name) for name in policy().workloads}
-    for neighbour in neighbours.values():
+    neighbours = {name: Neighbour(name, pki / name) for name in policy().workloads} | dict(instead or {})
+    for neighbour in (*neighbours.values(), *(also or {}).values()):
         await neighbour.start()
         stack.push_async_callback(neighbour.kill)
     addresses = {name: [neighbour.address] for name, neighbour in neighbours.items()}
-    for name, more in (extra or {}).items():
-        addresses[name] += [neighbour.address for neighbour in more]
+    for name, second in (also or {}).items():
+        addresses[name].append(second.address)
     portal = await start_portal(portal_settings(pki, addresses, environment=environment))
     stack.push_async_callback(portal.stop)
     runtime = edge_runtime(
@@ -130,7 +132,7 @@ async def start_edge(
         channel=channel,
         secure_channel=secure,
     )
-    await until(lambda: _all_healthy(client, admin), "all clusters are healthy")
+    await until(lambda: _all_healthy(client, admin, set(instead or {})), "all clusters are healthy")
     return edge
 
 
@@ -220,10 +222,12 @@ async def _listeners(client: httpx.AsyncClient, admin: str) -> tuple[int, int]:
     return ports["plain"], ports["tls"]
 
 
-async def _all_healthy(client: httpx.AsyncClient, admin: str) -> bool:
+async def _all_healthy(client: httpx.AsyncClient, admin: str, excepted: set[str]) -> bool:
     answer = await client.get(f"{admin}/clusters?format=json")
     hosts = [
-        host for cluster in json.loads(answer.text)["cluster_statuses"] for host in cluster.get("host_statuses", ())
+        host
+        for cluster in json.loads(answer.text)["cluster_statuses"]
+        if cluster["name"] not in excepted
+        for host in cluster.get("host_statuses", ())
     ]
-    healthy = [host for host in hosts if not host["health_status"].get("failed_active_health_check")]
-    return len(hosts) > 1 and len(healthy) == len(hosts)
+    return len(hosts) > 1 and not any(host["health_status"].get("failed_active_health_check") for host in hosts)

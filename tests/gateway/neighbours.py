@@ -13,11 +13,10 @@ from google.protobuf import any_pb2, message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.rpc import status_pb2
-from grpc_health.v1 import health_pb2
-from grpc_health.v1.health import aio as health_aio
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_status import rpc_status
 
+from mesh.health import Health
 from mesh.policy import MethodPolicy, Policy, load_policy
 
 Answer = Callable[[Any, Any], Awaitable[Message] | AsyncIterator[Message]]
@@ -77,6 +76,7 @@ class Neighbour:
     identity: Path
     calls: list[Call] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
+    health: Health | None = None
     port: int = 0
     _server: grpc.aio.Server | None = None
 
@@ -90,8 +90,8 @@ class Neighbour:
         for name in policy().workloads[self.workload].services:
             handlers = {method.name: self._handler(method) for method in services()[name].methods}
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
-        health = health_aio.HealthServicer()
-        await health.set("", health_pb2.HealthCheckResponse.SERVING)
+        health = self.health or Health((), {})
+        await health.probe()
         add_HealthServicer_to_server(health, server)
         credentials = grpc.ssl_server_credentials(
             [((self.identity / "key.pem").read_bytes(), (self.identity / "cert.pem").read_bytes())],
