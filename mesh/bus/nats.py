@@ -22,6 +22,8 @@ from mesh.logs import logger
 API: Final = "$JS.API"
 ANSWER_SECONDS: Final = 5.0
 """How long the broker may take to answer."""
+SYNC_SECONDS: Final = 0.01
+"""What each message of many adds to that, on a slow disk."""
 BUFFER_BYTES: Final = 8 * 2**20
 """What is written at most before the connection must take it."""
 MESSAGE_ID: Final = "Nats-Msg-Id"
@@ -184,7 +186,7 @@ class NatsBus:
             for each, reply in zip(publications, expected.subjects, strict=True):
                 headers = {**each.headers, MESSAGE_ID: each.id}
                 await self._client.publish(each.subject, each.payload, reply=reply, headers=headers)
-            return await expected.results(ANSWER_SECONDS)
+            return await expected.results(ANSWER_SECONDS + len(publications) * SYNC_SECONDS)
 
     async def _publish_as_one(self, publications: Sequence[Publication]) -> Sequence[int | NotStored] | None:
         """Publishes an atomic batch (ADR-50): stored and synced as a whole, which is many times faster.
@@ -207,6 +209,8 @@ class NatsBus:
             headers["Nats-Batch-Commit"] = "1"
             try:
                 answer = await self._client.request(each.subject, each.payload, timeout=ANSWER_SECONDS, headers=headers)
+            except nats.errors.NoRespondersError:
+                return None
             except nats.errors.TimeoutError:
                 return [NotStored("the broker did not answer")] * last
             acknowledgement = json.loads(answer.data)
