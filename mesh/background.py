@@ -1,15 +1,30 @@
 """Work that outlives a call: tracked, so that a stopping process waits for it, and detached from whoever caused it."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final, TypeVar
 
 from mesh.call import detached_context, find_call
 from mesh.logs import logger
 
 T = TypeVar("T")
 
+CANCEL_AGAIN_SECONDS: Final = 0.5
+
 _log = logger("background")
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancels tasks and waits until they have ended.
+
+    Again and again: before Python 3.12 `asyncio.wait_for`, which the broker's client uses, loses a cancellation that comes
+    in the same moment as what it waits for (https://github.com/python/cpython/issues/86296).
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
 
 
 class Background:
@@ -34,8 +49,7 @@ class Background:
             _, late = await asyncio.wait(set(self._tasks), timeout=seconds)
             for task in late:
                 _log.warning("cancelled at stop", task=task.get_name())
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await end(late)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 from prometheus_client import start_http_server
 
-from mesh.background import Background
+from mesh.background import Background, end
 from mesh.bus.consumer import consumers
 from mesh.bus.nats import NatsBus
 from mesh.bus.port import BusUnavailable
@@ -141,9 +141,7 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
         await asyncio.sleep(settings.drain_seconds)
         wakes.close()
         await server.stop(settings.grace_seconds)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         await background.drain(settings.grace_seconds)
         await resources.aclose()
 
