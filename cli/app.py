@@ -6,7 +6,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cli.catalog_import.command import import_command
 from cli.failures import Failure
@@ -43,22 +42,16 @@ def _opened() -> tuple[LocalSettings, Home]:
 @app.command()
 def up(detach: Annotated[bool, typer.Option("--detach", help="Return when everything is ready.")] = False) -> None:
     """Start everything: database, broker, migrations, services, edge."""
-    from cli.local import foreground  # noqa: PLC0415 - what `status` does not need, it does not wait for
+    # What another command does not need, it does not wait for: here as in the others below.
+    from rich.console import Console  # noqa: PLC0415
+
+    from cli.local import foreground  # noqa: PLC0415
 
     settings, home = _opened()
     if detach:
         foreground.start_detached(settings, home, Console())
     else:
         foreground.start_attached(settings, home, Console())
-
-
-@app.command(hidden=True)
-def supervise() -> None:
-    """Run as the detached supervisor of `up --detach`."""
-    from cli.local import foreground  # noqa: PLC0415
-
-    settings, home = _opened()
-    foreground.supervise_detached(settings, home)
 
 
 @app.command()
@@ -86,6 +79,8 @@ def status(
     memory: Annotated[bool, typer.Option("--memory", help="With the memory of each process (PSS).")] = False,
 ) -> None:
     """Show every process. Exit code 0 when all are healthy, 1 otherwise."""
+    from rich.console import Console  # noqa: PLC0415
+
     from cli.local import overview  # noqa: PLC0415
 
     _, home = _opened()

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
@@ -16,12 +15,11 @@ from cli.local.control import ask
 from cli.local.home import Home
 from cli.local.lock import HomeLock, holder
 from cli.local.logs import open_log, rotate, tail
-from cli.local.machine import Machine
 from cli.local.ports import Ports
-from cli.local.progress import RelayedProgress, progress_for, replay
-from cli.local.running import ports as running_ports
+from cli.local.progress import replay
 from cli.local.settings import PROJECT, LocalSettings
 from cli.local.summary import addresses, first_order
+from cli.local.terminal import progress_for
 
 _OTHER_START_SECONDS = 120.0
 
@@ -32,6 +30,8 @@ def start_attached(settings: LocalSettings, home: Home, console: Console) -> Non
     Raises:
         Failure: it cannot be started.
     """
+    from cli.local.machine import Machine  # noqa: PLC0415 - half a second that whoever waits for a daemon is spared
+
     begun = time.monotonic()
     home.create()
     lock = HomeLock.take(home.lock_file)
@@ -72,7 +72,7 @@ def start_detached(settings: LocalSettings, home: Home, console: Console) -> Non
     errors = open_log(log)
     try:
         child = subprocess.Popen(
-            [sys.executable, "-m", "cli", "supervise"],
+            [sys.executable, "-m", "cli.local.daemon"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -110,30 +110,6 @@ def start_detached(settings: LocalSettings, home: Home, console: Console) -> Non
     raise Unhealthy(f"The supervisor ended before it was ready; see {log}.", details=tail(log))
 
 
-def supervise_detached(settings: LocalSettings, home: Home) -> None:
-    """Be the supervisor that `start_detached` started, and relay progress to it."""
-    relay = RelayedProgress(sys.stdout)
-
-    def when_ready(ports: Ports) -> None:
-        relay.send({"ready": True, "ports": asdict(ports)})
-        # Whoever waited goes away now; nothing may be written there any more.
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
-
-    lock = HomeLock.take(home.lock_file)
-    if lock is None:
-        relay.send({"another": True})
-        return
-    try:
-        asyncio.run(Machine(settings, home, relay).run(when_ready, lambda: None))
-    except Failure as failure:
-        relay.send({"failure": str(failure), "details": list(failure.details)})
-        raise
-    finally:
-        lock.release()
-
-
 def show_summary(home: Home, ports: Ports, console: Console, seconds: float | None) -> None:
     """Print the addresses and a first order to paste."""
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -159,12 +135,13 @@ def _show_running(home: Home, console: Console) -> None:
     deadline = time.monotonic() + _OTHER_START_SECONDS
     while time.monotonic() < deadline:
         try:
-            phase = ask(home.control_socket, {"request": "status"})["phase"]
+            answer = ask(home.control_socket, {"request": "status"})
         except NotRunning:
-            phase = "starting"
+            answer = {"phase": "starting"}
+        phase = answer["phase"]
         if phase == "running":
-            console.print(f"It already runs (supervisor pid {holder(home.lock_file)}).", highlight=False)
-            show_summary(home, running_ports(home), console, None)
+            console.print(f"It already runs (supervisor pid {answer['pid']}).", highlight=False)
+            show_summary(home, Ports(**answer["ports"]), console, None)
             return
         if phase == "stopping" or holder(home.lock_file) is None:
             raise Failure("It is just being stopped; start it again in a moment.")

@@ -193,25 +193,30 @@ def ensure_databases(database: Database, workloads: Mapping[str, str]) -> list[s
         with psycopg.connect(database.url, autocommit=True, connect_timeout=5) as connection:
             roles = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
             databases = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
-            made = []
-            for name, password in workloads.items():
-                role = sql.Identifier(name)
-                verb = sql.SQL("ALTER" if name in roles else "CREATE")
-                connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, role, sql.Literal(password)))
-                for setting, value in _ROLE.items():
-                    connection.execute(
-                        sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(setting), sql.Literal(value))
-                    )
-                if name not in databases:
-                    # On a server that is not ours, the role that creates may not be a member of the owner's yet.
-                    connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
-                    connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
-                    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(role))
-                    made.append(name)
+            with connection.transaction():
+                for name, password in workloads.items():
+                    _ensure_role(connection, name, password, exists=name in roles)
+            made = [name for name in workloads if name not in databases]
+            for name in made:
+                owner = sql.Identifier(name)
+                # On a server that is not ours, the role that creates may not be a member of the owner's yet.
+                connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))
+                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(owner, owner))
+                connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(owner))
             return made
     except psycopg.Error as error:
         reason = " ".join(str(error).split())
         raise Failure(f"The database at {_without_password(database.url)} cannot be prepared: {reason}.") from None
+
+
+def _ensure_role(connection: psycopg.Connection[tuple[object, ...]], name: str, password: str, *, exists: bool) -> None:
+    role = sql.Identifier(name)
+    verb = sql.SQL("ALTER" if exists else "CREATE")
+    connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, role, sql.Literal(password)))
+    for setting, value in _ROLE.items():
+        connection.execute(
+            sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(setting), sql.Literal(value))
+        )
 
 
 def _without_password(url: str) -> str:

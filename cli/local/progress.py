@@ -1,14 +1,10 @@
 """What a person sees while the system starts: a line a step, with a tick and the time it took."""
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
-
-from rich.console import Console
-from rich.status import Status
 
 
 class Progress(Protocol):
@@ -46,39 +42,6 @@ def step(progress: Progress, name: str) -> Iterator[Step]:
     current = Step(progress, name)
     yield current
     progress.end(name, current.detail, time.monotonic() - begun)
-
-
-class TerminalProgress:
-    """For a terminal: a spinner for what is under way, a tick for what is done."""
-
-    def __init__(self, console: Console) -> None:
-        """Write to `console`."""
-        self._console = console
-        self._status: Status | None = None
-        self._step = ""
-
-    def begin(self, step: str) -> None:
-        """Show the spinner."""
-        self.clear()
-        self._step = step
-        self._status = self._console.status(step)
-        self._status.start()
-
-    def update(self, text: str) -> None:
-        """Write `text` beside the spinner."""
-        if self._status is not None:
-            self._status.update(f"{self._step} [dim]{text}[/dim]")
-
-    def end(self, step: str, detail: str, seconds: float) -> None:
-        """Replace the spinner by a tick."""
-        self.clear()
-        self._console.print(f"[green]✓[/green] {step:<22} [dim]{detail:<44}[/dim] {seconds:6.2f} s", highlight=False)
-
-    def clear(self) -> None:
-        """Take the spinner away, before something else is printed."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
 
 
 class PlainProgress:
@@ -130,11 +93,6 @@ class RelayedProgress:
             self._stream.flush()
         except BrokenPipeError:
             self._stream = None
-
-
-def progress_for(console: Console) -> TerminalProgress | PlainProgress:
-    """Return the progress that fits what `console` writes to."""
-    return TerminalProgress(console) if console.is_terminal else PlainProgress(sys.stdout)
 
 
 def replay(event: dict[str, object], progress: Progress) -> None:

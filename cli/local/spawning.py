@@ -90,7 +90,7 @@ def launched(program: Program) -> list[str]:
 
 
 class ForkSpawner:
-    """Starts our own Python programs by a fork, the rest by exec; off Linux, where nobody adopts orphans, all by exec."""
+    """Starts our own Python programs by a fork, the rest by exec; off Linux, where nobody adopts orphans, all so."""
 
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
         """Prepare to start the fork server with `environment`, its complaints to `log`."""
@@ -111,7 +111,7 @@ class ForkSpawner:
         """Start the fork server; it imports while the caller goes on."""
         if sys.platform != "linux":
             return
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        adopt_orphans(yes=True)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         room = "-" * TITLE_ROOM
@@ -182,6 +182,11 @@ class ForkSpawner:
         if self._connection is None:
             raise ConnectionError("the fork server is closed")
         return self._connection
+
+
+def adopt_orphans(*, yes: bool) -> None:
+    """Say whether the orphans of our children become our children, or those of the system's first process (Linux)."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
 class AdoptedChild:

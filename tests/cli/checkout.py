@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import psutil
+
 from cli.local.home import Home
 from cli.local.settings import PROJECT
 
@@ -31,6 +33,14 @@ def free_edge_port() -> int:
             except (OSError, OverflowError):
                 continue
         return port
+
+
+def lives(pid: int) -> bool:
+    """Whether the process runs; one that has ended and waits to be collected does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:

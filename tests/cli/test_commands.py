@@ -15,7 +15,7 @@ import pytest
 from cli.local.home import Home
 from cli.local.lock import holder
 from cli.local.settings import PROJECT
-from tests.cli.checkout import Checkout, until_now
+from tests.cli.checkout import Checkout, lives, until_now
 
 
 def sentence(done: subprocess.CompletedProcess[str]) -> str:
@@ -47,7 +47,7 @@ def test_up_status_down(new_checkout: Checkout) -> None:
     assert "healthy" in new_checkout.zoco("status").stdout
     running = pids(new_checkout.home)
     assert new_checkout.zoco("down").stdout == "Stopped.\n"
-    assert not any(map(psutil.pid_exists, running))
+    assert not any(map(lives, running))
     assert sentence(new_checkout.zoco("status")) == "Nothing runs here; `make up` starts it."
     assert new_checkout.zoco("down").stdout == "Nothing was running.\n"
 
@@ -86,7 +86,7 @@ def test_in_the_foreground_a_signal_stops_everything(checkout: Checkout, number:
         process.send_signal(number)
         assert process.wait(30) == 0
         assert process.stdout.read().splitlines() == ["Stopping: edge, services, broker, database.", "Stopped."]
-    assert not any(map(psutil.pid_exists, running))
+    assert not any(map(lives, running))
 
 
 def test_ctrl_c_during_the_start_stops_what_was_started(new_checkout: Checkout) -> None:
@@ -137,9 +137,9 @@ def test_down_ends_what_a_killed_supervisor_left(checkout: Checkout) -> None:
     assert supervisor
     os.kill(children[0], signal.SIGSTOP)  # PostgreSQL's signal is SIGINT, which a frozen process does not hear
     os.kill(supervisor, signal.SIGKILL)
-    until_now(lambda: not psutil.pid_exists(supervisor), "the supervisor is gone")
+    until_now(lambda: not lives(supervisor), "the supervisor is gone")
     assert "ended what it left: postgres" in checkout.zoco("down").stdout
-    assert not any(map(psutil.pid_exists, children))
+    assert not any(map(lives, children))
 
 
 def test_a_taken_port_is_one_sentence_with_the_way_out(checkout: Checkout) -> None:
@@ -175,7 +175,7 @@ def test_a_damaged_run_file_says_how_to_fix_it_and_that_fixes_it(checkout: Check
     assert checkout.zoco("up", "--detach").returncode == 0
     running = pids(checkout.home)
     assert checkout.zoco("reset").returncode == 0
-    assert not any(map(psutil.pid_exists, running))
+    assert not any(map(lives, running))
 
 
 def test_two_checkouts_run_side_by_side(checkout: Checkout, other_checkout: Checkout) -> None:

@@ -20,7 +20,7 @@ from cli.local.runfile import read_run_state
 from cli.local.settings import PROJECT
 from cli.local.spawning import ExecSpawner, Program
 from cli.local.supervisor import ProcessReport, Supervisor
-from tests.cli.checkout import free_port, until
+from tests.cli.checkout import free_port, lives, until
 
 WORKLOAD = Path(__file__).with_name("workload.py")
 PORTS = Ports(1, 2, 3, 4, {}, {}, 5, 6, 7)
@@ -170,7 +170,7 @@ asyncio.run(main())
     await parent.wait()
     children = [record.pid for record in state.processes]
     assert len(children) == 2
-    await until(lambda: not any(map(psutil.pid_exists, children)), "its children are gone")
+    await until(lambda: not any(map(lives, children)), "its children are gone")
 
 
 def test_a_log_that_grew_too_large_moves_aside(tmp_path: Path) -> None:
