@@ -17,8 +17,8 @@ _log = logger("background")
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancels tasks and waits until they have ended.
 
-    Again and again: before Python 3.12 `asyncio.wait_for`, which the broker's client uses, loses a cancellation that comes
-    in the same moment as what it waits for (https://github.com/python/cpython/issues/86296).
+    Again and again: before Python 3.12 `asyncio.wait_for`, which the broker's client uses, loses a cancellation that
+    comes in the same moment as what it waits for (https://github.com/python/cpython/issues/86296).
     """
     pending = {task for task in tasks if not task.done()}
     while pending:
