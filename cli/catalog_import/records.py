@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, assert_never
 
 from cli.catalog_import.files import LONGEST_ROW, CatalogFile, Format, PhysicalLines, RowTooLong
+from cli.catalog_import.quotes import OpenQuotes
 from cli.catalog_import.report import Reason, Rejection, UnreadableFile
 
 COLUMNS = ("name", "description", "price", "currency", "category", "stock", "image_url", "attributes")
@@ -55,6 +56,7 @@ def records(file: CatalogFile, path: Path) -> Iterator[Record | Rejection]:
 
 def _csv_records(lines: PhysicalLines, path: Path) -> Iterator[Record | Rejection]:
     delimiter, columns = _header(lines, path)
+    quotes = OpenQuotes(delimiter, columns)
     reader = csv.reader(lines, strict=True, delimiter=delimiter)
     while True:
         lines.begin_row()
@@ -69,11 +71,11 @@ def _csv_records(lines: PhysicalLines, path: Path) -> Iterator[Record | Rejectio
         except RowTooLong:
             yield _too_long(lines, start)
             continue
-        if len(cells) == len(columns):
+        if lines.number > start and quotes.swallowed(lines.row_lines()):
+            yield Rejection(start, "row", Reason.BROKEN_QUOTES, text=lines.back_to_second_line())
+        elif len(cells) == len(columns):
             if any(cells):
                 yield Record(start, lines.row_text(), dict(zip(columns, cells, strict=True)))
-        elif _swallowed_rows(lines, delimiter, len(columns)):
-            yield Rejection(start, "row", Reason.BROKEN_QUOTES, text=lines.back_to_second_line())
         elif any(cell.strip() for cell in cells):
             detail = f"{len(cells)} instead of {len(columns)}"
             yield Rejection(start, "row", Reason.WRONG_COLUMNS, detail, lines.row_text())
@@ -86,17 +88,6 @@ def _too_long(lines: PhysicalLines, start: int) -> Rejection:
     if several:
         return Rejection(start, "row", Reason.BROKEN_QUOTES, text=text)
     return Rejection(start, "row", Reason.TOO_LONG_ROW, f"more than {LONGEST_ROW} characters", text)
-
-
-def _swallowed_rows(lines: PhysicalLines, delimiter: str, width: int) -> bool:
-    """Tell whether a row of the wrong width is one open quote and good rows that it swallowed up to the next quote."""
-    for line in lines.row_lines()[1:]:
-        try:
-            if [len(cells) for cells in csv.reader([line], strict=True, delimiter=delimiter)] == [width]:
-                return True
-        except csv.Error:
-            continue
-    return False
 
 
 def _header(lines: PhysicalLines, path: Path) -> tuple[str, list[str]]:

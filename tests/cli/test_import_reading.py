@@ -168,6 +168,41 @@ def test_an_open_quote_costs_one_row_even_if_no_other_quote_follows(tmp_path: Pa
     assert [row.line for row in rows] == list(range(3, 20_003))
 
 
+@pytest.mark.parametrize(
+    ("opened", "follow", "names"),
+    [
+        # The second line closes the quote so that the whole looks like one row of the right width.
+        ("Open,,1,EUR,Bakery,1,,", ['Tube 5",,1,EUR,Bakery,1,,'], ['Tube 5"']),
+        ("Open,,1,EUR,Bakery,1,,", ["Good,,1,EUR,Bakery,1,,", 'Tube 5",,1,EUR,Bakery,1,,'], ["Good", 'Tube 5"']),
+        ("Open,,1,EUR,Bakery,1,,", ['Good,"",1,EUR,Bakery,1,,', 'Tube,5",1,EUR,Bakery,1,,'], ["Good", "Tube"]),
+        # The first line is no row by itself; that the second is one shows it.
+        ("Open,too short", ["Good,,1,EUR,Bakery,1,,", 'Tube 5",,1,EUR,Bakery,1,,'], ["Good", 'Tube 5"']),
+    ],
+)
+def test_an_open_quote_that_meets_another_one_swallows_no_good_row(
+    tmp_path: Path, opened: str, follow: list[str], names: list[str]
+) -> None:
+    text = HEADER + "\n".join(['"' + opened, *follow, "Last,,1,EUR,Bakery,1,,"])
+    rows, refused = read(written(tmp_path / "open.csv", text))
+    assert [(each.line, each.reason) for each in refused] == [(2, "has a quote that is not closed or not doubled")]
+    assert [row.name for row in rows] == [*names, "Last"]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"description": "Two lines,\nwith commas, one, two, three, four, five, six\nand a third."},
+        {"attributes": '{\n "weight": "1 kg"\n}'},
+        {"description": "Compare:\nOther bread,,2.10,EUR,\nfor less."},
+        {"name": "A name\non two lines", "description": "And\nso\non."},
+    ],
+)
+def test_cells_of_several_lines_are_one_row(tmp_path: Path, cells: dict[str, str]) -> None:
+    rows, refused = read(written(tmp_path / "lines.csv", one_row(**cells) + "Last,,1,EUR,Bakery,1,,\n"))
+    assert not refused
+    assert [row.line for row in rows] == [2, 3 + sum(cell.count("\n") for cell in cells.values())]
+
+
 def test_a_line_without_end_costs_one_row_and_no_memory(tmp_path: Path) -> None:
     endless = "x" * (20 * LONGEST_ROW)
     rows, refused = read(written(tmp_path / "endless.csv", HEADER + endless + "\nGood,,1,EUR,Bakery,1,,\n"))
