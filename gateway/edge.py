@@ -11,7 +11,7 @@ from gateway.contract import ContractError, Surface, read_surface
 from gateway.listeners import listeners
 from gateway.routes import virtual_host
 from gateway.runtime import EdgeRuntime, cluster_runtime
-from gateway.xds import Message, socket_address
+from gateway.xds import Message, extension, socket_address
 from mesh.compiler import CompileError, Files
 from mesh.policy import PolicyError
 
@@ -20,6 +20,8 @@ GENERATED: Final = "envoy/edge.yaml"
 
 # Regular expressions come from the contract alone, and RE2 is linear in the length of what it reads.
 _RUNTIME: Final = {"re2.max_program_size.error_level": 1000}
+
+_MAX_CONNECTIONS: Final = 10_000
 
 _HEADER: Final = "# The public edge, as it runs in a cluster. Generated from protos/ by `make gen`. Do not edit.\n"
 
@@ -44,6 +46,7 @@ def bootstrap(runtime: EdgeRuntime, surface: Surface) -> Message:
         "node": {"id": "edge", "cluster": "edge"},
         "admin": {"address": socket_address(runtime.admin)},
         "layered_runtime": {"layers": [{"name": "edge", "static_layer": _RUNTIME}]},
+        "overload_manager": {"resource_monitors": [_connection_limit()]},
         "static_resources": {
             "listeners": listeners(runtime, surface, routes),
             "clusters": clusters(runtime),
@@ -87,6 +90,14 @@ def emit(descriptors: FileDescriptorSet) -> Files:
         return {GENERATED: (_HEADER + _dump(bootstrap(runtime, surface))).encode()}
     except (ContractError, PolicyError, ValueError) as error:
         raise CompileError(str(error)) from error
+
+
+def _connection_limit() -> Message:
+    return extension(
+        "envoy.resource_monitors.global_downstream_max_connections",
+        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        max_active_downstream_connections=_MAX_CONNECTIONS,
+    )
 
 
 def _dump(config: Message) -> str:

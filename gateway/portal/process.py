@@ -24,7 +24,10 @@ from mesh.policy import read_policy
 from mesh.reflection import add_reflection
 from mesh.server import HEALTH_SERVICE, server_credentials
 
-_OPTIONS: Final = (("grpc.so_reuseport", 0),)  # else two processes share a port in silence
+_OPTIONS: Final = (
+    ("grpc.so_reuseport", 0),  # else two processes share a port in silence
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # else the edge's keep-alive counts as an attack
+)
 
 
 class Portal:

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
+import signal
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -224,6 +227,37 @@ async def test_a_taken_address_is_told(pki: Path) -> None:
         with pytest.raises(OSError, match=r"cannot listen|in use"):
             await start(taken)
     await portal.stop()
+
+
+async def test_the_process_serves_and_ends_on_sigterm(pki: Path) -> None:
+    process = await _portal_process(ZOCO_PKI_DIR=str(pki / "portal"))
+    assert process.stderr
+    line = {"event": ""}
+    while line["event"] != "serving":
+        line = json.loads(await asyncio.wait_for(process.stderr.readline(), 20))
+    process.send_signal(signal.SIGTERM)
+    rest = (await asyncio.wait_for(process.stderr.read(), 20)).decode()
+    assert await process.wait() == 0, rest
+    assert "stopped" in rest
+
+
+async def test_a_bad_setting_is_one_sentence_that_names_it(pki: Path) -> None:
+    process = await _portal_process(ZOCO_PKI_DIR=str(pki / "portal"), ZOCO_DRAIN_SECONDS="soon")
+    assert process.stderr
+    said = (await asyncio.wait_for(process.stderr.read(), 20)).decode()
+    assert await process.wait() == 2
+    assert said.startswith("ZOCO_DRAIN_SECONDS: ")
+    assert len(said.splitlines()) == 1
+
+
+async def _portal_process(**settings: str) -> asyncio.subprocess.Process:
+    free = dict.fromkeys(("ZOCO_LISTEN", "ZOCO_PORTAL_HTTP_LISTEN", "ZOCO_METRICS_LISTEN"), "127.0.0.1:0")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ZOCO_")}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway.portal"),
+        env={**inherited, **free, "ZOCO_DRAIN_SECONDS": "0", "LOG_FORMAT": "json", **settings},
+        stderr=subprocess.PIPE,
+    )
 
 
 class _Counting(Health):
