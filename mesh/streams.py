@@ -76,6 +76,8 @@ async def watch(
                 "SLOW_READER", "the reader did not keep up; resume from its last position"
             ) from slow
 
+    # A reader over REST learns only by the headers that its watch is open, and a quiet one says nothing for 15 seconds.
+    await context.send_initial_metadata(())
     with wakes.subscribe(keys) as subscription:
         heartbeat_at = loop.time() + HEARTBEAT_SECONDS
         while loop.time() < ends_at:
