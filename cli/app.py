@@ -1,6 +1,5 @@
 """The commands of `zoco`. Each reads its settings, does one thing, and ends in exit code 0 or in one sentence and 1."""
 
-import errno
 import json
 import sys
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.catalog_import.command import import_command
-from cli.failures import Failure
+from cli.failures import Failure, as_failure
 from cli.local.home import Home
 from cli.local.settings import LocalSettings, read_settings
 
@@ -22,9 +21,10 @@ def main() -> None:
     except Failure as failure:
         _complain(failure)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        known = as_failure(error)
+        if known is None:
             raise
-        _complain(Failure("There is no disk space left; free some, or move the local state with ZOCO_HOME."))
+        _complain(known)
 
 
 def _complain(failure: Failure) -> None:

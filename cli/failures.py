@@ -1,5 +1,7 @@
 """Failures a person can act on, each told in one sentence."""
 
+import errno
+
 
 class Failure(Exception):
     """A known failure. The text is one sentence for the person at the terminal, what to do about it included.
@@ -18,6 +20,13 @@ class Failure(Exception):
         """Keep the sentence and the lines (of a log, say) that stand below it."""
         super().__init__(sentence)
         self.details = details
+
+
+def as_failure(error: OSError) -> Failure | None:
+    """Return what an error of the operating system means to a person, or None where it means a defect of ours."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Failure("There is no disk space left; free some, or move the local state with ZOCO_HOME.")
+    return None
 
 
 class PortTaken(Failure):

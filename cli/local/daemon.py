@@ -5,7 +5,7 @@ import os
 import sys
 from dataclasses import asdict
 
-from cli.failures import Failure
+from cli.failures import Failure, as_failure
 from cli.local.home import Home
 from cli.local.lock import HomeLock
 from cli.local.machine import Machine
@@ -36,7 +36,10 @@ def main() -> int:
             asyncio.run(Machine(settings, home, relay).run(when_ready, lambda: None))
         finally:
             lock.release()
-    except Failure as failure:
+    except (Failure, OSError) as error:
+        failure = error if isinstance(error, Failure) else as_failure(error)
+        if failure is None:
+            raise
         relay.send({"failure": str(failure), "details": list(failure.details)})
         return 1
     return 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from http.client import HTTPException
 
 from cli.local import binaries
@@ -42,7 +43,7 @@ def edge_process(shop: Shop) -> ProcessSpec:
                 "--config-path",
                 str(path),
                 "--concurrency",
-                "1",
+                str(_workers()),
                 "--disable-hot-restart",
                 "--log-level",
                 "warning",
@@ -54,6 +55,11 @@ def edge_process(shop: Shop) -> ProcessSpec:
         start_seconds=shop.settings.start_timeout,
         before_stop=lambda: _drain(admin),
     )
+
+
+def _workers() -> int:
+    """Return how many threads Envoy gets: one on a small machine, where the services need the cores."""
+    return min(4, max(1, (os.cpu_count() or 1) // 2))
 
 
 def _runtime(shop: Shop) -> EdgeRuntime:

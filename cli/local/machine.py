@@ -97,8 +97,14 @@ class Machine:
         self._supervisor = Supervisor(
             self._home.run_file, ports, Recorded.of("supervisor", os.getpid(), sys.executable), self._spawner
         )
-        await self._start_data(shop)
-        await self._start_shop(shop)
+        edge = asyncio.create_task(asyncio.to_thread(edge_process, shop)) if names and has_edge() else None
+        try:
+            await self._start_data(shop)
+            if names:
+                await self._start_shop(shop, [await edge] if edge else [])
+        finally:
+            if edge is not None:
+                await asyncio.gather(edge, return_exceptions=True)
         return ports
 
     def _chosen(self, names: list[str]) -> list[str]:
@@ -156,13 +162,9 @@ class Machine:
                 await self._command("migrate", *pending)
             current.detail = f"applied to {', '.join(pending)}" if pending else "nothing to do"
 
-    async def _start_shop(self, shop: Shop) -> None:
-        if not shop.services:
-            return
-        stages = [shop.processes()]
-        if has_edge():
-            stages.append([await asyncio.to_thread(edge_process, shop)])
-        with step(self._progress, "services and edge" if has_edge() else "services") as current:
+    async def _start_shop(self, shop: Shop, edge: list[ProcessSpec]) -> None:
+        stages = [shop.processes(), edge]
+        with step(self._progress, "services and edge" if edge else "services") as current:
             total = sum(map(len, stages))
             watching = asyncio.create_task(self._count(current, total), name="count healthy")
             try:
@@ -171,17 +173,17 @@ class Machine:
                 watching.cancel()
             current.detail = f"{total} healthy"
         files = sorted((PROJECT / "catalog").glob("*.csv"))
-        if files and self._sells(shop) and not self._home.seeded_file.exists():
+        if files and self._sells(shop, edge) and not self._home.seeded_file.exists():
             with step(self._progress, "sample catalog") as current:
                 for file in files:
                     current.update(file.name)
                     current.detail = await self._command("import", str(file))
                 self._home.seeded_file.touch()
 
-    def _sells(self, shop: Shop) -> bool:
+    def _sells(self, shop: Shop, edge: list[ProcessSpec]) -> bool:
         """Whether the sample catalog is wanted and can be loaded: through the edge, as the administrator."""
         needed = {"user", "product", "inventory"} <= set(shop.services)
-        return self._settings.sample_catalog and needed and has_edge()
+        return self._settings.sample_catalog and needed and bool(edge)
 
     async def _count(self, current: Step, total: int) -> None:
         supervisor = self._supervised()

@@ -41,7 +41,11 @@ class Recorded:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return None
         # PostgreSQL rewrites its command line, and our launcher precedes the program in its own: look anywhere in it.
-        return found if any(self.executable in part or part in self.executable for part in line if part) else None
+        return found if any(_same_program(self.executable, part) for part in line) else None
+
+
+def _same_program(executable: str, argument: str) -> bool:
+    return executable in argument or (argument.startswith("/") and argument in executable)
 
 
 @dataclass(frozen=True)
