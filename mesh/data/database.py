@@ -29,6 +29,9 @@ Work = Callable[[Transaction], Awaitable[T]]
 ATTEMPTS: Final = 5
 """How often a unit of work is tried when it collides with others or loses its connection before the commit."""
 
+FRESH: Final = 1.0
+"""Seconds for which an answer of the database proves that it is there."""
+
 FIRST_PAUSE: Final = 0.01
 """Seconds, at most, before the second attempt; doubles with each."""
 
@@ -73,6 +76,7 @@ class Database:
         self._waker = waker
         self._clock = clock
         self._log = structlog.get_logger("mesh.data").bind(workload=workload)
+        self._last_success = float("-inf")
         self._running: set[asyncio.Task[Any]] = set()
         self._on_events: list[Callable[[], None]] = []
 
@@ -116,14 +120,19 @@ class Database:
             async with self._autocommit.connect() as connection:
                 with cut_after(await driver_connection(connection), self.limits.transaction):
                     yield connection
+                self._last_success = asyncio.get_running_loop().time()
 
     async def ping(self) -> None:
-        """Asks the database for a sign of life.
+        """Asks the database for a sign of life, unless it gave one within the last second.
+
+        A process under load uses all of its connections; that its database answers is then known without another one.
 
         Raises:
             Unavailable: It gives none.
-            ResourceExhausted: No connection was free in time.
+            ResourceExhausted: No connection was free in time, and none has been of use lately.
         """
+        if asyncio.get_running_loop().time() - self._last_success < FRESH:
+            return
         async with self.reading() as connection:
             await connection.execute(text("SELECT 1"))
 
@@ -190,6 +199,7 @@ class Database:
                 if seen is None:
                     raise
                 raise seen from error
+            self._last_success = asyncio.get_running_loop().time()
             await self._after_commit(transaction)
             return result
         raise AssertionError("unreachable: the last attempt returns or raises")

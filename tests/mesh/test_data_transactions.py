@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from mesh.data import CommitUnknown, Database, Limits, Transaction
+from mesh.data.database import FRESH
 from mesh.data.failures import DatabaseBusy, DatabaseUnavailable
 from mesh.errors import Aborted, NotFound, Unavailable, not_found
 from tests.fixtures.servers import Postgres, PostgresServer, until
@@ -195,6 +196,17 @@ async def test_a_full_pool_refuses_instead_of_queueing_for_ever(postgres: Postgr
             await database.transact(lambda tx: add(tx, "a"))
 
 
+async def test_a_database_that_all_connections_are_busy_with_counts_as_alive(postgres: Postgres) -> None:
+    url = await postgres.prepared("ledger", prepare)
+    limits = Limits(pool_size=1, pool_wait=timedelta(milliseconds=50))
+    async with opened(url, limits=limits) as database:
+        async with database.reading():
+            with pytest.raises(DatabaseBusy):
+                await database.ping()
+        async with database.reading():
+            await database.ping()
+
+
 async def test_a_slow_statement_is_ended(postgres: Postgres) -> None:
     url = await postgres.prepared("ledger", prepare)
     async with opened(url, limits=Limits(statement=timedelta(milliseconds=50))) as database:
@@ -209,6 +221,9 @@ async def test_connections_that_a_restart_closed_are_not_used(own_postgres: Post
         await asyncio.to_thread(own_postgres.stop)
         with pytest.raises(DatabaseUnavailable):
             await database.transact(lambda tx: add(tx, "a"))
+        await asyncio.sleep(FRESH)
+        with pytest.raises(DatabaseUnavailable):
+            await database.ping()
         await asyncio.to_thread(own_postgres.start)
         # Not even a read, which nothing repeats, meets a connection from before.
         assert await balance(database, "a") == 5
