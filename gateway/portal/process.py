@@ -85,6 +85,7 @@ async def start(settings: PortalSettings) -> Portal:
         started.push_async_callback(pages.stop)
         await server.start()
         await health.probe()
+        system.connect()
         return Portal(settings, health, pages, port, started.pop_all())
 
 

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mesh.channel import DEFAULT_PORT
 from mesh.health import REASON_HEADER, SERVING, UPTIME_HEADER, VERSION_HEADER
 
-ASK_SECONDS: Final = 1.0
+ASK_SECONDS: Final = 2.0
 """A process that does not answer within this counts as not serving."""
 
 KEEP_SECONDS: Final = 1.0
@@ -98,6 +98,12 @@ class System:
         }
         self._asking: asyncio.Task[SystemHealth] | None = None
         self._answered = float("-inf")
+
+    def connect(self) -> None:
+        """Begin to connect to everything, so that the first who asks does not wait for handshakes."""
+        for channels in self._channels.values():
+            for channel in channels:
+                channel.get_state(try_to_connect=True)
 
     async def health(self) -> SystemHealth:
         """Give the health of the whole, not older than a second."""
