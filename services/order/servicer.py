@@ -90,9 +90,8 @@ class OrderServicer(OrderServiceServicer):
     async def RefundOrder(self, request: service.RefundOrderRequest, context: Any) -> order_pb2.Order:
         """Gives money back."""
         amount = amount_from_proto(request.amount) if request.HasField("amount") else None
-        return await self._answer_once(
-            self._orders.refund(canonical(request.id), amount, request.reason, by=current_call())
-        )
+        reason = plain_text(request.reason, field="reason")
+        return await self._answer_once(self._orders.refund(canonical(request.id), amount, reason, by=current_call()))
 
     async def ShipOrder(self, request: service.ShipOrderRequest, context: Any) -> order_pb2.Order:
         """Notes that an order is on its way."""
