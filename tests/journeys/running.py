@@ -1,0 +1,97 @@
+"""The whole shop as `make up` runs it, in a home and on ports of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class RunningShop:
+    """A shop that runs in the background."""
+
+    home: Path
+    edge_port: int
+
+    @property
+    def address(self) -> str:
+        """Where the edge takes REST and gRPC."""
+        return f"127.0.0.1:{self.edge_port}"
+
+    @property
+    def admin(self) -> tuple[str, str]:
+        """The administrator's e-mail address and password."""
+        credentials = json.loads((self.home / "credentials.json").read_text())
+        return credentials["adminEmail"], credentials["adminPassword"]
+
+    def zoco(self, *arguments: str, check: bool = True, timeout: float = 180) -> subprocess.CompletedProcess[str]:
+        """Runs the command line against this shop."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", *arguments],
+            cwd=PROJECT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"zoco {' '.join(arguments)}: {done.stdout}\n{done.stderr}"
+        return done
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment that the command line finds this shop by."""
+        return {**os.environ, "ZOCO_HOME": str(self.home), "ZOCO_EDGE_PORT": str(self.edge_port)}
+
+    def up(self) -> None:
+        """Starts it and waits until it is ready."""
+        self.zoco("up", "--detach")
+
+    def down(self) -> None:
+        """Stops it; its data stay."""
+        self.zoco("down")
+
+    def status(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every process by name."""
+        shown = json.loads(self.zoco("status", "--json", check=False).stdout)
+        return {each["process"]: each for each in shown["processes"]}
+
+    def kill(self, process: str) -> int:
+        """Kills a process without a warning; returns the pid it had."""
+        pid = int(self.status()[process]["pid"])
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def wait_until_healthy(self, limit: float = 60) -> None:
+        """Waits until every process is healthy."""
+        wait_for(lambda: all(each["state"] == "healthy" for each in self.status().values()), limit, "a healthy shop")
+
+    def logs(self, process: str) -> list[Mapping[str, Any]]:
+        """What a service has logged, line by line."""
+        text = (self.home / "logs" / f"{process}.log").read_text()
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def wait_for(condition: Callable[[], bool], limit: float, what: str) -> None:
+    """Waits for a condition, at most `limit` seconds."""
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end, f"no {what} within {limit} s"
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
