@@ -16,6 +16,7 @@ from prometheus_client import start_http_server
 
 from mesh.background import Background, end
 from mesh.bus.consumer import consumers
+from mesh.bus.metrics import BusMetrics, watch_backlog
 from mesh.bus.nats import NatsBus
 from mesh.bus.port import BusUnavailable
 from mesh.bus.relay import Relay
@@ -123,12 +124,14 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
         )
         loops: list[Coroutine[Any, Any, None]] = [health.watch_probes(), *(task() for task in service.tasks)]
         if database is not None and bus is not None:
-            relay = Relay(database_url, bus, workload=workload)
+            bus_metrics = BusMetrics(metrics.registry)
+            relay = Relay(database_url, bus, workload=workload, metrics=bus_metrics)
             database.on_events(relay.wake)
-            loops.append(relay.run())
-            loops += [
-                each.run() for each in consumers(database, bus, workload=workload, subscriptions=service.subscriptions)
-            ]
+            loops += [relay.run(), watch_backlog(database, bus_metrics)]
+            handling = consumers(
+                database, bus, workload=workload, subscriptions=service.subscriptions, metrics=bus_metrics
+            )
+            loops += [each.run() for each in handling]
         await health.probe()
         await server.start()
         tasks = [asyncio.create_task(loop) for loop in loops]

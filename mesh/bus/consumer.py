@@ -9,28 +9,23 @@ consumer waits.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import groupby
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from google.protobuf.message import DecodeError
-from opentelemetry import trace
-from opentelemetry.trace import Link, SpanKind
-
-from mesh.bus.envelope import TRACEPARENT, Envelope, Unreadable
+from mesh.bus.envelope import Envelope, Unreadable
+from mesh.bus.items import Item, handling, parse
+from mesh.bus.metrics import BusMetrics
 from mesh.bus.port import Bus, BusUnavailable, Delivery, Pull
-from mesh.bus.subscriptions import Received, Subscription
-from mesh.call import Call, serving
+from mesh.bus.subscriptions import Subscription
 from mesh.data import dead_letters, inbox
 from mesh.data.database import Database
 from mesh.data.dead_letters import FailedDelivery
 from mesh.data.failures import DatabaseBusy, DatabaseUnavailable
 from mesh.data.transaction import Transaction
 from mesh.logs import logger
-from mesh.tracing import extract, tracer
 
 T = TypeVar("T")
 
@@ -46,16 +41,6 @@ FIRST_DELAY: Final = timedelta(milliseconds=500)
 LONGEST_DELAY: Final = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A delivery that is an event of ours."""
-
-    delivery: Delivery
-    envelope: Envelope
-    subscription: Subscription
-    received: Received[Any]
-
-
 class Consumer:
     """Handles one area's events for one workload. All processes of the workload share the events.
 
@@ -65,6 +50,7 @@ class Consumer:
         workload: Who handles them; the name of the durable consumer.
         area: Whose events.
         subscriptions: What is handled how.
+        metrics: Where it is counted.
         first_delay: After which a failed event comes again; four times as long with each try.
     """
 
@@ -76,6 +62,7 @@ class Consumer:
         workload: str,
         area: str,
         subscriptions: Sequence[Subscription],
+        metrics: BusMetrics,
         first_delay: timedelta = FIRST_DELAY,
     ) -> None:
         self._database = database
@@ -85,6 +72,7 @@ class Consumer:
         self._subscriptions: Mapping[str, Subscription] = {each.subject: each for each in subscriptions}
         if len(self._subscriptions) != len(subscriptions):
             raise ValueError(f"{workload} handles an event of {area} twice; call both from one handler")
+        self._metrics = metrics
         self._first_delay = first_delay
         self._log = logger("consumer").bind(area=area)
 
@@ -109,7 +97,7 @@ class Consumer:
                 items = [item for delivery in deliveries if (item := await self._read(delivery)) is not None]
                 await self._handle(items)
 
-    async def _read(self, delivery: Delivery) -> _Item | None:
+    async def _read(self, delivery: Delivery) -> Item | None:
         """Reads a delivery; one that is no event of ours is settled here."""
         subscription = self._subscriptions.get(delivery.subject)
         if subscription is None:
@@ -117,12 +105,12 @@ class Consumer:
             await delivery.nak(LONGEST_DELAY.total_seconds())
             return None
         try:
-            return _parse(delivery, subscription)
+            return parse(delivery, subscription)
         except Unreadable as error:
             await self._set_aside(delivery, None, error, tries=1)
             return None
 
-    async def _handle(self, items: Sequence[_Item]) -> None:
+    async def _handle(self, items: Sequence[Item]) -> None:
         """Handles events together; if that fails, one by one."""
         if not items:
             return
@@ -151,32 +139,36 @@ class Consumer:
             await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
             pause = min(2 * pause, 5.0)
 
-    async def _commit(self, items: Sequence[_Item]) -> None:
+    async def _commit(self, items: Sequence[Item]) -> None:
         began = time.perf_counter()
 
-        async def work(tx: Transaction) -> int:
+        async def work(tx: Transaction) -> Sequence[Item]:
             fresh = await inbox.accept(tx, self._workload, [item.envelope.event_id for item in items])
             # An event that stands in the batch twice counts once.
             chosen = {item.envelope.event_id: item for item in items if item.envelope.event_id in fresh}
             for _, run in groupby(chosen.values(), key=lambda item: item.subscription.subject):
                 await self._run(tx, list(run))
-            return len(chosen)
+            return list(chosen.values())
 
         handled = await self._database.transact(work)
+        now = time.time()
+        for item in handled:
+            self._metrics.handled.labels(item.envelope.type).inc()
+            self._metrics.age.labels(item.envelope.type).observe(max(now - item.envelope.time.timestamp(), 0.0))
         self._log.info(
             "events handled",
-            count=handled,
-            repeated=len(items) - handled,
+            count=len(handled),
+            repeated=len(items) - len(handled),
             types=sorted({item.envelope.type for item in items}),
             seconds=round(time.perf_counter() - began, 4),
         )
 
-    async def _run(self, tx: Transaction, items: Sequence[_Item]) -> None:
+    async def _run(self, tx: Transaction, items: Sequence[Item]) -> None:
         """Hands a run of events of one class to its handler, within their context."""
         subscription = items[0].subscription
         runs = [items] if subscription.batched else [[item] for item in items]
         for run in runs:
-            with _context(run):
+            with handling(run):
                 await subscription.handle(tx, [item.received for item in run])
 
     async def _set_aside(self, delivery: Delivery, envelope: Envelope | None, error: Exception, *, tries: int) -> None:
@@ -194,6 +186,8 @@ class Consumer:
             return await dead_letters.record(tx, failed, tries=tries)
 
         verdict = await self._patiently(lambda: self._database.transact(work))
+        # The subject is one we subscribed to: a bounded label even where the message itself is nonsense.
+        self._metrics.failed.labels(failed.subject).inc()
         facts = {"event_id": failed.event_id, "subject": failed.subject, "tries": verdict.tries}
         if envelope:
             facts["correlation_id"] = envelope.correlation_id
@@ -207,7 +201,7 @@ class Consumer:
 
 
 def consumers(
-    database: Database, bus: Bus, *, workload: str, subscriptions: Sequence[Subscription]
+    database: Database, bus: Bus, *, workload: str, subscriptions: Sequence[Subscription], metrics: BusMetrics
 ) -> Sequence[Consumer]:
     """One consumer for each area that the subscriptions name.
 
@@ -215,61 +209,10 @@ def consumers(
         ValueError: An event is subscribed to twice.
     """
     by_area = groupby(sorted(subscriptions, key=lambda each: each.area), key=lambda each: each.area)
-    return [Consumer(database, bus, workload=workload, area=area, subscriptions=list(group)) for area, group in by_area]
-
-
-def _parse(delivery: Delivery, subscription: Subscription) -> _Item:
-    """Reads a delivery as the event that its subject promises.
-
-    Raises:
-        Unreadable: It is none.
-    """
-    envelope = Envelope.read(delivery.headers)
-    if envelope.type != subscription.subject:
-        raise Unreadable(f"the type {envelope.type!r} is not known here")
-    try:
-        event = subscription.event_class.FromString(delivery.payload)
-    except DecodeError as error:
-        raise Unreadable(f"the payload is no {subscription.subject}: {error}") from error
-    received = Received(
-        event=event,
-        event_id=envelope.event_id,
-        aggregate_id=envelope.aggregate_id,
-        version=envelope.version,
-        time=envelope.time,
-        correlation_id=envelope.correlation_id,
-    )
-    return _Item(delivery, envelope, subscription, received)
-
-
-@contextmanager
-def _context(items: Sequence[_Item]) -> Iterator[None]:
-    """The call and the span in which a handler runs.
-
-    An event alone goes on with the correlation and the trace of the call that caused it. A batch has many causes: it
-    gets a span of its own that links to theirs, and keeps the correlation where it is the same for all.
-    """
-    first = items[0].envelope
-    correlations = {item.envelope.correlation_id for item in items}
-    call = Call(None, first.event_id, first.correlation_id if len(correlations) == 1 else first.event_id)
-    causes = [extract({TRACEPARENT: item.envelope.traceparent}) for item in items if item.envelope.traceparent]
-    with ExitStack() as stack:
-        stack.enter_context(serving(call))
-        stack.enter_context(
-            tracer().start_as_current_span(
-                f"process {first.type}",
-                context=causes[0] if len(items) == 1 and causes else None,
-                kind=SpanKind.CONSUMER,
-                links=[Link(trace.get_current_span(cause).get_span_context()) for cause in causes],
-                attributes={
-                    "messaging.system": "nats",
-                    "messaging.operation.type": "process",
-                    "messaging.destination.name": first.type,
-                    "messaging.batch.message_count": len(items),
-                },
-            )
-        )
-        yield
+    return [
+        Consumer(database, bus, workload=workload, area=area, subscriptions=list(group), metrics=metrics)
+        for area, group in by_area
+    ]
 
 
 @asynccontextmanager

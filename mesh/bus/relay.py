@@ -19,6 +19,7 @@ from typing import Any, Final
 import psycopg
 
 from mesh.bus.envelope import Envelope
+from mesh.bus.metrics import BusMetrics
 from mesh.bus.port import Bus, BusUnavailable, NotStored, Publication, StreamState
 from mesh.data.connections import DEAD_PEER, cut_after
 from mesh.logs import logger
@@ -93,13 +94,17 @@ class Relay:
         url: The service's database.
         bus: The broker.
         workload: The service, which is also the area of its events.
+        metrics: Where it is counted.
         history: How far back events are published again into a broker that has lost its stream.
     """
 
-    def __init__(self, url: str, bus: Bus, *, workload: str, history: timedelta = timedelta(days=7)) -> None:
+    def __init__(
+        self, url: str, bus: Bus, *, workload: str, metrics: BusMetrics, history: timedelta = timedelta(days=7)
+    ) -> None:
         self._url = url
         self._bus = bus
         self._workload = workload
+        self._metrics = metrics
         self._history = history
         self._woken = asyncio.Event()
         self._leads = False
@@ -227,6 +232,7 @@ class Relay:
             last = max(stored.values())
             with cut_after(connection, LONGEST_STATEMENT):
                 await connection.execute(_MARK, {"ids": list(stored), "last": last, "stream": stream.name})
+            self._metrics.published.inc(len(stored))
             self._pause = SHORTEST_PAUSE
         if refused:
             raise NotAllStored(f"{len(refused)} of {len(rows)} events were not stored: {refused[0]}")

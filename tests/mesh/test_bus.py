@@ -10,11 +10,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from mesh.bus import Received, Subscription, on, on_batch
 from mesh.bus.consumer import Consumer
 from mesh.bus.envelope import Envelope
+from mesh.bus.metrics import BusMetrics, watch_backlog
 from mesh.bus.nats import NatsBus
 from mesh.bus.port import NotStored, Publication
 from mesh.bus.relay import LOCK, Relay
@@ -35,9 +37,16 @@ class Side:
     database: Database
     bus: NatsBus
     loops: list[asyncio.Task[None]] = field(default_factory=list)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        self.metrics = BusMetrics(self.registry)
+
+    def figure(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
 
     def relay(self, **options: Any) -> Relay:
-        relay = Relay(self.url, self.bus, workload="order", **options)
+        relay = Relay(self.url, self.bus, workload="order", metrics=self.metrics, **options)
         self.database.on_events(relay.wake)
         self.loops.append(asyncio.create_task(relay.run()))
         return relay
@@ -49,6 +58,7 @@ class Side:
             workload="ledger",
             area="order",
             subscriptions=subscriptions,
+            metrics=self.metrics,
             first_delay=timedelta(milliseconds=5),
         )
         self.loops.append(asyncio.create_task(consumer.run()))
@@ -376,6 +386,31 @@ async def test_a_consumer_that_stops_hands_back_what_it_did_not_handle(side: Sid
     side.consume(on(OrderPlaced, count))
     # Long before the broker would deliver them again by itself.
     await until(lambda: scalar(side.database, "SELECT count(*) >= 400 FROM account"), seconds=8)
+
+
+async def test_the_backlog_and_what_became_of_events_are_measured(postgres: Postgres, own_nats: NatsServer) -> None:
+    async def refuse(_: Transaction, received: Received[OrderCancelled]) -> None:
+        raise ValueError(received.aggregate_id)
+
+    placed_type, cancelled_type = "zoco.order.v1.OrderPlaced", "zoco.order.v1.OrderCancelled"
+    async with a_side(await postgres.prepared("ledger", prepare), own_nats.url) as side:
+        side.relay()
+        side.consume(on(OrderPlaced, count), on(OrderCancelled, refuse))
+        await side.place("a", "b")
+        await until(lambda: balance(side.database, "b"))
+        await publish(side, event("poison", OrderCancelled))
+        await until(lambda: dead(side))
+        own_nats.stop()
+        await until(lambda: not side.bus.connected)
+        await side.place("c")
+        await asyncio.sleep(0.1)
+        side.loops.append(asyncio.create_task(watch_backlog(side.database, side.metrics)))
+        await until(lambda: side.figure("dead_letters"))
+        assert side.figure("outbox_lag_seconds") >= 0.1
+        assert side.figure("events_published_total") == 2
+        assert side.figure("events_handled_total", type=placed_type) == 2
+        assert side.figure("event_age_seconds_count", type=placed_type) == 2
+        assert side.figure("events_failed_total", type=cancelled_type) == 5
 
 
 def event(account: str, kind: type[OrderPlaced] | type[OrderCancelled] = OrderPlaced) -> Publication:
