@@ -47,6 +47,9 @@ def edge_process(shop: Shop) -> ProcessSpec:
                 "--disable-hot-restart",
                 "--log-level",
                 "warning",
+            # Ten seconds by default: too long for somebody who follows the access log.
+            "--file-flush-interval-msec",
+            "1000",
             )
         ),
         log=shop.home.log("edge"),
