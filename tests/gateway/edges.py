@@ -152,7 +152,7 @@ def portal_settings(
     )
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, *, seconds: float = 15) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], what: str, *, seconds: float = 30) -> None:
     """Wait until a condition holds, and fail by its name if it never does."""
     end = time.monotonic() + seconds
     while not await condition():
