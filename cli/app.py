@@ -84,7 +84,7 @@ def status(
     from cli.local import overview  # noqa: PLC0415
 
     _, home = _opened()
-    answer = overview.fetch(home, memory=memory or as_json)
+    answer = overview.fetch(home, memory=memory)
     if as_json:
         print(json.dumps(answer, indent=2))
     else:

@@ -17,7 +17,6 @@ from cli.local.credentials import credentials, passwords
 from cli.local.edge import edge_process, has_edge
 from cli.local.home import Home
 from cli.local.leftovers import end_leftovers
-from cli.local.memory import pss_bytes
 from cli.local.ports import PORTAL, Ports, Slot, plan, slots
 from cli.local.postgres import Database, ensure_cluster, ensure_databases, local_database, postgres_process
 from cli.local.process import ProcessSpec
@@ -240,12 +239,12 @@ class Machine:
         """Answer the control socket."""
         match request:
             case {"request": "status"}:
-                rows = self._supervisor.report(memory=bool(request.get("memory"))) if self._supervisor else []
+                rows = self._supervisor.report() if self._supervisor else []
                 return {
                     "phase": self._phase(),
                     "pid": os.getpid(),
                     "ports": asdict(self._ports) if self._ports else None,
-                    "pssBytes": self._own_memory() if request.get("memory") else None,
+                    "forkServerPid": self._spawner.pid,
                     "processes": as_rows(rows),
                 }
             case {"request": "stop"}:
@@ -253,11 +252,6 @@ class Machine:
                 return {"pid": os.getpid()}
             case _:
                 return {"error": "unknown request"}
-
-    def _own_memory(self) -> int | None:
-        """Memory of the supervisor and its fork server."""
-        sizes = [pss_bytes(pid, family=False) for pid in (os.getpid(), self._spawner.pid) if pid is not None]
-        return None if None in sizes else sum(size or 0 for size in sizes)
 
     def _phase(self) -> str:
         if self._stop.is_set():

@@ -7,17 +7,25 @@ from rich.table import Table
 
 from cli.local.control import ask
 from cli.local.home import Home
+from cli.local.memory import pss_bytes
 
 _COLOURS = {"healthy": "green", "starting": "yellow", "restarting": "red", "unhealthy": "red"}
 
 
 def fetch(home: Home, *, memory: bool) -> dict[str, Any]:
-    """Return what the supervisor tells.
+    """Return what the supervisor tells; with `memory`, the `pss_bytes` of each process and of the supervisor too.
 
     Raises:
         NotRunning: nothing runs under `home`.
     """
-    return ask(home.control_socket, {"request": "status", "memory": memory})
+    answer = ask(home.control_socket, {"request": "status"})
+    if memory:
+        for row in answer["processes"]:
+            row["pss_bytes"] = pss_bytes(row["pid"]) if row["pid"] else None
+        # Its children are in the rows already; the fork server only serves it.
+        own = [pss_bytes(pid, family=False) for pid in (answer["pid"], answer["forkServerPid"]) if pid]
+        answer["supervisor_pss_bytes"] = sum(size or 0 for size in own) if any(own) else None
+    return answer
 
 
 def all_healthy(answer: dict[str, Any]) -> bool:
@@ -46,9 +54,10 @@ def show(answer: dict[str, Any], console: Console, *, memory: bool) -> None:
         ]
         table.add_row(*cells, *([_megabytes(row["pss_bytes"])] if memory else []))
     console.print(table)
-    total = sum(row["pss_bytes"] or 0 for row in answer["processes"]) + (answer["pssBytes"] or 0)
     if memory:
-        console.print(f"supervisor {_megabytes(answer['pssBytes'])}, whole system {_megabytes(total)} (PSS)")
+        own = answer["supervisor_pss_bytes"]
+        total = sum(row["pss_bytes"] or 0 for row in answer["processes"]) + (own or 0)
+        console.print(f"supervisor {_megabytes(own)}, whole system {_megabytes(total)} (PSS)", highlight=False)
     if answer["phase"] != "running":
         console.print(f"The system is {answer['phase']}.")
 

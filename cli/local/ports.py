@@ -2,13 +2,20 @@
 
 import errno
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
 
 from cli.failures import Failure, PortTaken
-from cli.local.settings import DEFAULT_METRICS_PORT, DEFAULT_SERVICES_PORT, LocalSettings
+from cli.local.settings import (
+    DEFAULT_EDGE_PORT,
+    DEFAULT_EDGE_TLS_PORT,
+    DEFAULT_METRICS_PORT,
+    DEFAULT_SERVICES_PORT,
+    LocalSettings,
+)
 
 LOOPBACK = "127.0.0.1"
 PORTAL = "portal"
@@ -21,6 +28,7 @@ _PAGE_SLOT = 8
 _LATER_SLOT = 9
 _REPLICA_SLOT = 10
 _STRIDE = 20
+_HIGHEST = 65535
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,6 @@ def plan(
         PortTaken: a port that was asked for, or is the default, is in use; the sentence says by whom.
     """
     require_free(settings.edge_port, "the edge", "ZOCO_EDGE_PORT")
-    require_free(settings.tls_port, "the edge's TLS", "ZOCO_EDGE_TLS_PORT")
     width = [slot.place for slot in places]
     services = _block(
         settings.services_port,
@@ -111,7 +118,7 @@ def plan(
     taken: set[int] = set()
     return Ports(
         edge=settings.edge_port,
-        edge_tls=settings.tls_port,
+        edge_tls=_tls_port(settings),
         edge_admin=_choose(previous.edge_admin if previous else 0, taken),
         page=metrics + _PAGE_SLOT,
         services={slot.process: services + slot.place for slot in places},
@@ -120,6 +127,19 @@ def plan(
         nats=_choose(previous.nats if previous else 0, taken) if broker else 0,
         nats_monitor=_choose(previous.nats_monitor if previous else 0, taken) if broker else 0,
     )
+
+
+def _tls_port(settings: LocalSettings) -> int:
+    """Return the port asked for, or the one at the default distance from a moved edge, or the next that is free."""
+    if settings.edge_tls_port is not None or not settings.moved:
+        port = settings.edge_tls_port or DEFAULT_EDGE_TLS_PORT
+        require_free(port, "the edge's TLS", "ZOCO_EDGE_TLS_PORT")
+        return port
+    wanted = settings.edge_port + DEFAULT_EDGE_TLS_PORT - DEFAULT_EDGE_PORT
+    for port in range(wanted, wanted + _STRIDE):
+        if port <= _HIGHEST and is_free(port):
+            return port
+    raise PortTaken(f"No port near {wanted} is free for the edge's TLS; choose one with ZOCO_EDGE_TLS_PORT.")
 
 
 def _block(
@@ -137,7 +157,7 @@ def _block(
         for place in sorted(places):
             require_free(base + place, purpose, variable)
         return base
-    highest = 65535 - max(places)
+    highest = _HIGHEST - max(places)
     candidates: list[int] = [*([last] if last else []), *range(default, highest, max(_STRIDE, 1 + max(places)))]
     for base in candidates:
         if all(is_free(base + place) for place in places):
@@ -161,8 +181,10 @@ def _choose(preferred: int, taken: set[int]) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Return whether nobody listens on `port`, on loopback or on all addresses."""
-    for address in (LOOPBACK, "0.0.0.0"):  # noqa: S104 - bound for a moment, without listening
+    """Return whether a server of ours could listen on `port`."""
+    # Linux counts a listener on all addresses as one on loopback too; others have to be asked for it.
+    addresses = (LOOPBACK,) if sys.platform == "linux" else (LOOPBACK, "0.0.0.0")  # noqa: S104 - bound for a moment
+    for address in addresses:
         with socket.socket() as probe:
             # Without it, the closed connections of the last run would count as taken for a minute.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -187,15 +209,15 @@ def require_free(port: int, purpose: str, variable: str) -> None:
 
 def _owner(port: int) -> str:
     try:
-        connections = psutil.net_connections("tcp")
+        connections = [each for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port == port]
     except psutil.AccessDenied:  # macOS shows other processes' sockets to root only
         return "another process"
-    for connection in connections:
-        if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
-            if connection.pid is None:
-                return "another user's process"
-            try:
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-            except psutil.NoSuchProcess:
-                break
+    listening = [each for each in connections if each.status == psutil.CONN_LISTEN]
+    for connection in listening or connections:
+        if connection.pid is None:
+            return "another user's process"
+        try:
+            return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+        except psutil.NoSuchProcess:
+            continue
     return "another process"

@@ -85,13 +85,6 @@ class LocalSettings(BaseSettings):
         """Whether the edge stands elsewhere than by default: a second checkout that must not get in the first's way."""
         return self.edge_port != DEFAULT_EDGE_PORT
 
-    @property
-    def tls_port(self) -> int:
-        """The edge's TLS port: as set, or at the same distance from the edge as by default."""
-        if self.edge_tls_port is not None:
-            return self.edge_tls_port
-        return self.edge_port + DEFAULT_EDGE_TLS_PORT - DEFAULT_EDGE_PORT
-
 
 def read_settings() -> LocalSettings:
     """Return the settings out of the environment.

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cli.local.logs import rotate
-from cli.local.memory import pss_bytes
 from cli.local.ports import Ports
 from cli.local.process import ManagedProcess, ProcessSpec
 from cli.local.runfile import Recorded, RunState, write_run_state
@@ -29,7 +28,6 @@ class ProcessReport:
     uptime_seconds: float
     restarts: int
     last_exit: str
-    pss_bytes: int | None = None
 
 
 class Supervisor:
@@ -86,8 +84,8 @@ class Supervisor:
         """How many processes are healthy now."""
         return sum(isinstance(process.state, Healthy) for process in self._processes())
 
-    def report(self, *, memory: bool = False) -> list[ProcessReport]:
-        """Return a row a process, in the order of start; with `memory`, its proportional set size too."""
+    def report(self) -> list[ProcessReport]:
+        """Return a row a process, in the order of start."""
         now = time.time()
         rows = []
         for process in self._processes():
@@ -102,7 +100,6 @@ class Supervisor:
                     uptime_seconds=round(now - process.started_at, 1) if process.pid else 0.0,
                     restarts=process.restarts,
                     last_exit=process.last_exit,
-                    pss_bytes=pss_bytes(process.pid) if memory and process.pid else None,
                 )
             )
         return rows

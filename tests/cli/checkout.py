@@ -59,10 +59,11 @@ def until_now(condition: Callable[[], bool], what: str) -> None:
 
 @dataclass(frozen=True)
 class Checkout:
-    """One home with the command line, as a person has it: database and broker only, on ports of its own."""
+    """One home with the command line, as a person has it, on ports of its own; by default database and broker only."""
 
     home: Home
     edge_port: int
+    services: str = "none"
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         theirs = {
@@ -71,7 +72,7 @@ class Checkout:
         ours = {
             "ZOCO_HOME": str(self.home.root),
             "ZOCO_EDGE_PORT": str(self.edge_port),
-            "ZOCO_SERVICES": "none",
+            "ZOCO_SERVICES": self.services,
         }
         return {**theirs, **ours, **(extra or {})}
 

@@ -62,9 +62,9 @@ def test_up_twice_is_harmless_and_status_tells_the_memory(checkout: Checkout) ->
         assert f"http://127.0.0.1:{checkout.edge_port}/v1" in again.stdout
     assert pids(checkout.home) == before
     if Path("/proc/self/smaps_rollup").exists():  # only Linux tells
-        shown = json.loads(checkout.zoco("status", "--json").stdout)
+        shown = json.loads(checkout.zoco("status", "--json", "--memory").stdout)
         assert all(row["pss_bytes"] > 1_000_000 for row in shown["processes"])
-        assert shown["pssBytes"] > 1_000_000
+        assert shown["supervisor_pss_bytes"] > 1_000_000
         assert "whole system" in checkout.zoco("status", "--memory").stdout
 
 

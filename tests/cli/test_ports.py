@@ -69,9 +69,30 @@ def test_a_taken_edge_port_is_told_with_program_pid_and_variable(
 
 
 def test_the_tls_port_keeps_its_distance_from_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings(monkeypatch).tls_port == 8443
-    assert settings(monkeypatch, ZOCO_EDGE_PORT="9000").tls_port == 9363
-    assert settings(monkeypatch, ZOCO_EDGE_PORT="9000", ZOCO_EDGE_TLS_PORT="9001").tls_port == 9001
+    edge, other = free_edge_port(), free_edge_port()
+    assert planned(settings(monkeypatch, ZOCO_EDGE_PORT=str(edge))).edge_tls == edge + 363
+    given = settings(monkeypatch, ZOCO_EDGE_PORT=str(edge), ZOCO_EDGE_TLS_PORT=str(other))
+    assert planned(given).edge_tls == other
+
+
+def test_a_tls_port_that_only_followed_the_edge_gives_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    edge = free_edge_port()
+    with socket.create_server(("127.0.0.1", edge + 363)):
+        assert planned(settings(monkeypatch, ZOCO_EDGE_PORT=str(edge))).edge_tls > edge + 363
+        given = settings(monkeypatch, ZOCO_EDGE_PORT=str(edge), ZOCO_EDGE_TLS_PORT=str(edge + 363))
+        with pytest.raises(PortTaken, match="set ZOCO_EDGE_TLS_PORT to move ours"):
+            planned(given)
+
+
+def test_a_connection_out_of_a_port_is_no_listener_and_takes_it_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    with socket.create_connection(listener.getsockname()) as client:
+        port = client.getsockname()[1]
+        with pytest.raises(PortTaken, match=rf"is taken by .+ \(pid {os.getpid()}\)"):
+            planned(settings(monkeypatch, ZOCO_EDGE_PORT=str(port)))
 
 
 def test_a_moved_edge_moves_blocks_that_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
