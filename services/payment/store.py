@@ -160,7 +160,8 @@ async def refunds_under_way(tx: Transaction, of: Payment) -> Money:
 async def take_report(tx: Transaction, *, provider: str, event_id: str, kind: str) -> bool:
     """Notes a provider's report; False if it was taken before."""
     statement = insert(webhook_event).values(provider=provider, event_id=event_id, type=kind, receive_time=tx.clock())
-    return (await tx.execute(statement.on_conflict_do_nothing())).rowcount == 1
+    noted = await tx.execute(statement.on_conflict_do_nothing().returning(webhook_event.c.event_id))
+    return noted.first() is not None
 
 
 def _visible() -> Select[Any]:

@@ -1,4 +1,4 @@
-"""Processes die in the middle of a checkout, and the shop settles by itself. Stopped and started, it has lost nothing."""
+"""Processes die in the middle of a checkout, and the shop settles by itself; stopped and started, it has all it had."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -176,8 +176,8 @@ class Sandbox:
 
     async def _stumbles(self, key: str) -> bool:
         async def enter(tx: Transaction) -> bool:
-            made = await tx.execute(insert(stumble).values(key=key).on_conflict_do_nothing())
-            return made.rowcount == 1
+            statement = insert(stumble).values(key=key).on_conflict_do_nothing().returning(stumble.c.key)
+            return (await tx.execute(statement)).first() is not None
 
         return await self._transact(enter)
 

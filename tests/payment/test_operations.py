@@ -1,0 +1,356 @@
+"""Holding, taking and giving back over the wire: whatever fails or comes twice, money moves once."""
+
+import asyncio
+import hashlib
+import hmac
+import itertools
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+import pytest
+from google.api.httpbody_pb2 import HttpBody
+from google.type.money_pb2 import Money
+from sqlalchemy import text
+
+from mesh.errors import MeshError, from_rpc_error
+from mesh.ids import uuid7
+from services.payment.__main__ import build
+from services.payment.settings import PaymentSettings
+from tests.harness import Harness, ServiceUnderTest, Tokens
+from zoco.payment.v1 import payment_pb2
+from zoco.payment.v1 import payment_service_pb2 as service
+from zoco.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
+
+State = payment_pb2.Payment
+TWENTY = Money(currency_code="EUR", units=20)
+SECRET = "a secret for tests"
+
+_keys = itertools.count()
+
+
+@pytest.fixture
+async def payments(harness: Harness) -> AsyncIterator[ServiceUnderTest]:
+    async with harness.running(
+        "payment",
+        build,
+        settings=PaymentSettings,
+        ZOCO_SANDBOX_WEBHOOK_SECRET=SECRET,
+        ZOCO_SANDBOX_SLOW_SECONDS=0.2,
+    ) as running:
+        yield running
+
+
+class Order:
+    """The order service's side of one order's payment."""
+
+    def __init__(self, payments: ServiceUnderTest) -> None:
+        self._stub = PaymentServiceStub(payments.channel("order"))
+        self.id = uuid7()
+        self.user_id = uuid7()
+
+    async def authorize(self, card: str = "tok_visa", *, key: str | None = None, amount: Money = TWENTY) -> Any:
+        request = service.AuthorizeRequest(order_id=self.id, user_id=self.user_id, amount=amount, payment_token=card)
+        return await self._call(self._stub.Authorize, request, key)
+
+    async def capture(self, *, key: str | None = None) -> Any:
+        return await self._call(self._stub.Capture, service.CaptureRequest(order_id=self.id), key)
+
+    async def void(self, *, key: str | None = None) -> Any:
+        return await self._call(self._stub.Void, service.VoidRequest(order_id=self.id), key)
+
+    async def refund(self, units: int, *, key: str | None = None, currency: str = "EUR") -> Any:
+        amount = Money(currency_code=currency, units=units)
+        return await self._call(self._stub.Refund, service.RefundRequest(order_id=self.id, amount=amount), key)
+
+    async def _call(self, method: Any, request: Any, key: str | None) -> Any:
+        try:
+            return await method(request, metadata=(("idempotency-key", key or f"key-{next(_keys)}"),))
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+
+
+@pytest.fixture
+def order(payments: ServiceUnderTest) -> Order:
+    return Order(payments)
+
+
+async def ledger(payments: ServiceUnderTest, order: Order) -> Sequence[tuple[str, str]]:
+    """What the provider's own book says of an order."""
+    statement = text("SELECT operation, outcome FROM sandbox.ledger WHERE reference = :reference ORDER BY create_time")
+    async with payments.database.reading() as connection:
+        return [tuple(row) for row in await connection.execute(statement, {"reference": order.id})]
+
+
+async def events(payments: ServiceUnderTest) -> Sequence[str]:
+    """What was published, in order."""
+    async with payments.database.reading() as connection:
+        rows = await connection.execute(text("SELECT type FROM outbox ORDER BY id"))
+        return [row.type.rpartition(".")[2] for row in rows]
+
+
+async def test_an_amount_is_held_and_taken(payments: ServiceUnderTest, order: Order) -> None:
+    held = await order.authorize()
+    taken = await order.capture()
+
+    assert (held.state, taken.state) == (State.AUTHORIZED, State.CAPTURED)
+    assert taken.captured_amount == TWENTY
+    assert await ledger(payments, order) == [("AUTHORIZE", "OK"), ("CAPTURE", "OK")]
+    assert await events(payments) == ["PaymentAuthorized", "PaymentCaptured"]
+
+
+async def test_every_step_may_be_repeated_under_its_key_and_under_another(
+    payments: ServiceUnderTest, order: Order
+) -> None:
+    for key in ("a", "a", "b"):
+        await order.authorize(key=key)
+    for key in ("c", "c", "d"):
+        await order.capture(key=key)
+
+    assert await ledger(payments, order) == [("AUTHORIZE", "OK"), ("CAPTURE", "OK")]
+    assert await events(payments) == ["PaymentAuthorized", "PaymentCaptured"]
+
+
+async def test_twenty_captures_at_once_take_the_money_once(payments: ServiceUnderTest, order: Order) -> None:
+    await order.authorize()
+
+    taken = await asyncio.gather(*(order.capture(key=f"k{number}") for number in range(20)))
+
+    assert {each.state for each in taken} == {State.CAPTURED}
+    assert await ledger(payments, order) == [("AUTHORIZE", "OK"), ("CAPTURE", "OK")]
+    assert await events(payments) == ["PaymentAuthorized", "PaymentCaptured"]
+
+
+@pytest.mark.parametrize(
+    ("card", "reason"),
+    [
+        ("tok_declined", "card_declined"),
+        ("tok_insufficient_funds", "insufficient_funds"),
+        ("tok_unheard_of", "invalid_token"),
+    ],
+)
+async def test_a_declined_card_is_declined_for_good(
+    payments: ServiceUnderTest, order: Order, card: str, reason: str
+) -> None:
+    for key in ("a", "a", "b"):
+        with pytest.raises(MeshError) as declined:
+            await order.authorize(card, key=key)
+        assert declined.value.reason == "PAYMENT_DECLINED"
+        assert declined.value.metadata == {"order_id": order.id, "decline_reason": reason}
+    assert await events(payments) == ["PaymentDeclined"]
+    with pytest.raises(MeshError, match="STATE_CONFLICT"):
+        await order.capture()
+
+
+async def test_a_provider_that_fails_once_is_unavailable_once(payments: ServiceUnderTest, order: Order) -> None:
+    with pytest.raises(MeshError, match="DEPENDENCY_UNAVAILABLE"):
+        await order.authorize("tok_error_once", key="a")
+
+    assert (await order.authorize("tok_error_once", key="a")).state == State.AUTHORIZED
+
+
+async def test_a_capture_whose_answer_is_lost_is_found_in_the_providers_book(
+    payments: ServiceUnderTest, order: Order
+) -> None:
+    await order.authorize("tok_charged_then_timeout")
+
+    taken = await order.capture()
+
+    assert taken.state == State.CAPTURED
+    assert await ledger(payments, order) == [("AUTHORIZE", "OK"), ("CAPTURE", "OK")]
+
+
+async def test_a_void_gives_the_hold_up_and_nothing_can_be_taken_after(
+    payments: ServiceUnderTest, order: Order
+) -> None:
+    await order.authorize()
+
+    for key in ("a", "a", "b"):
+        assert (await order.void(key=key)).state == State.VOIDED
+
+    with pytest.raises(MeshError, match="STATE_CONFLICT"):
+        await order.capture()
+    assert await events(payments) == ["PaymentAuthorized", "PaymentVoided"]
+
+
+async def test_a_void_that_overtakes_its_authorization_sees_to_it_that_nothing_is_held(
+    payments: ServiceUnderTest, order: Order
+) -> None:
+    assert (await order.void()).state == State.VOIDED
+
+    with pytest.raises(MeshError, match="STATE_CONFLICT"):
+        await order.authorize()
+    assert await ledger(payments, order) == []
+
+
+async def test_a_void_that_races_its_authorization_leaves_nothing_held(payments: ServiceUnderTest) -> None:
+    async def race() -> Order:
+        order = Order(payments)
+        await asyncio.gather(order.authorize("tok_slow"), order.void(), return_exceptions=True)
+        await order.void()
+        return order
+
+    for order in await asyncio.gather(*(race() for _ in range(5))):
+        with pytest.raises(MeshError, match="STATE_CONFLICT"):
+            await order.capture()
+        assert ("CAPTURE", "OK") not in await ledger(payments, order)
+
+
+async def test_what_was_taken_is_refunded_not_voided(order: Order) -> None:
+    await order.authorize()
+    await order.capture()
+
+    with pytest.raises(MeshError, match="STATE_CONFLICT"):
+        await order.void()
+
+
+async def test_refunds_add_up_to_the_captured_amount(payments: ServiceUnderTest, order: Order) -> None:
+    await order.authorize()
+    await order.capture()
+
+    once = await order.refund(12, key="r1")
+    again = await order.refund(12, key="r1")
+    with pytest.raises(MeshError) as refused:
+        await order.refund(9, key="r2")
+    whole = await order.refund(8, key="r3")
+
+    assert once == again
+    assert refused.value.reason == "REFUND_EXCEEDS_CAPTURED"
+    assert refused.value.metadata["refundable"] == "8.00 EUR"
+    assert whole.refunded_amount == TWENTY
+
+
+async def test_concurrent_refunds_never_give_back_more_than_was_taken(payments: ServiceUnderTest, order: Order) -> None:
+    await order.authorize()
+    await order.capture()
+
+    outcomes = await asyncio.gather(
+        *(order.refund(7, key=f"r{number}") for number in range(10)), return_exceptions=True
+    )
+
+    given = [each for each in outcomes if not isinstance(each, BaseException)]
+    assert len(given) == 2
+    assert (await ledger(payments, order)).count(("REFUND", "OK")) == 2
+
+
+@pytest.mark.parametrize(
+    ("units", "currency", "reason"),
+    [(0, "EUR", "INVALID_FIELD"), (-1, "EUR", "INVALID_FIELD"), (1, "USD", "CURRENCY_MISMATCH")],
+)
+async def test_a_refund_that_makes_no_sense_is_refused(order: Order, units: int, currency: str, reason: str) -> None:
+    await order.authorize()
+    await order.capture()
+
+    with pytest.raises(MeshError) as refused:
+        await order.refund(units, currency=currency)
+
+    assert refused.value.reason == reason
+
+
+async def test_another_amount_for_the_same_order_is_refused(order: Order) -> None:
+    await order.authorize()
+
+    with pytest.raises(MeshError, match="INVALID_FIELD"):
+        await order.authorize(amount=Money(currency_code="EUR", units=21))
+
+
+async def test_an_internal_call_without_a_key_is_refused(payments: ServiceUnderTest) -> None:
+    stub = PaymentServiceStub(payments.channel("order"))
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.Capture(service.CaptureRequest(order_id=uuid7()))
+
+    assert from_rpc_error(refused.value).field_violations[0].field == "idempotency-key"
+
+
+@pytest.mark.parametrize("caller", ["edge", "notification", "inventory"])
+async def test_nobody_but_order_may_take_money(payments: ServiceUnderTest, tokens: Tokens, caller: str) -> None:
+    stub = PaymentServiceStub(payments.channel(caller, tokens.admin()))
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.Capture(service.CaptureRequest(order_id=uuid7()), metadata=(("idempotency-key", "k"),))
+
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_owner_and_administrator_see_a_payment_and_nobody_else(
+    payments: ServiceUnderTest, tokens: Tokens, order: Order
+) -> None:
+    payment = await order.authorize()
+    request = service.GetPaymentRequest(id=payment.id)
+
+    assert (
+        await PaymentServiceStub(payments.channel(token=tokens.customer(order.user_id))).GetPayment(request) == payment
+    )
+    assert await PaymentServiceStub(payments.channel(token=tokens.admin())).GetPayment(request) == payment
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await PaymentServiceStub(payments.channel(token=tokens.customer())).GetPayment(request)
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_payments_are_listed_newest_first_page_by_page(payments: ServiceUnderTest, tokens: Tokens) -> None:
+    orders = [Order(payments) for _ in range(5)]
+    for number, order in enumerate(orders):
+        await order.authorize()
+        if number % 2:
+            await order.capture()
+    await Order(payments).void()  # a tombstone is no payment
+    stub = PaymentServiceStub(payments.channel(token=tokens.admin()))
+
+    request = service.ListPaymentsRequest(page_size=2)
+    seen = []
+    while True:
+        page = await stub.ListPayments(request)
+        seen += [each.order_id for each in page.payments]
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+
+    assert seen == [order.id for order in reversed(orders)]
+    assert page.total_size == 5
+    captured = await stub.ListPayments(service.ListPaymentsRequest(state=State.CAPTURED))
+    assert {each.order_id for each in captured.payments} == {orders[1].id, orders[3].id}
+    one = await stub.ListPayments(service.ListPaymentsRequest(order_id=orders[2].id))
+    assert [each.order_id for each in one.payments] == [orders[2].id]
+
+
+def report(order_id: str, *, secret: str = SECRET, age: int = 0) -> tuple[HttpBody, tuple[tuple[str, str], ...]]:
+    """A provider's report and its signature."""
+    body = json.dumps({"id": "evt_1", "type": "payment.captured", "data": {"orderId": order_id}}).encode()
+    stamp = int(time.time()) - age
+    signature = hmac.new(secret.encode(), b"%d." % stamp + body, hashlib.sha256).hexdigest()
+    return HttpBody(content_type="application/json", data=body), (("zoco-signature", f"t={stamp},v1={signature}"),)
+
+
+async def test_a_report_is_taken_once_however_often_it_comes(payments: ServiceUnderTest) -> None:
+    stub = PaymentServiceStub(payments.channel())
+    body, headers = report(uuid7())
+
+    for _ in range(3):
+        await stub.HandleWebhook(service.HandleWebhookRequest(provider="sandbox", body=body), metadata=headers)
+
+    async with payments.database.reading() as connection:
+        taken = await connection.execute(text("SELECT count(*) FROM webhook_event"))
+    assert taken.scalar_one() == 1
+
+
+@pytest.mark.parametrize("case", ["another secret", "too old", "unsigned", "malformed", "changed body"])
+async def test_a_report_that_is_not_the_providers_is_refused(payments: ServiceUnderTest, case: str) -> None:
+    body, headers = report(
+        uuid7(), secret="guessed" if case == "another secret" else SECRET, age=600 * (case == "too old")
+    )
+    if case == "unsigned":
+        headers = ()
+    if case == "malformed":
+        headers = (("zoco-signature", "t=yesterday,v1=abc"),)
+    if case == "changed body":
+        body.data += b" "
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await PaymentServiceStub(payments.channel()).HandleWebhook(
+            service.HandleWebhookRequest(provider="sandbox", body=body), metadata=headers
+        )
+
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
