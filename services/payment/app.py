@@ -3,7 +3,7 @@
 Every operation on a provider has the same three steps. First a transaction notes the attempt: from then on it is known
 that the provider may have been asked. Then the provider is asked, outside of any transaction, under the attempt's key.
 Then a second transaction writes down what became of it, with the event and the call's answer. A process that dies in
-between leaves the attempt, and the caller's repeat goes the same way again: the key makes the provider do nothing twice.
+between leaves the attempt, and the caller's repeat goes the same way: the key makes the provider do nothing twice.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
