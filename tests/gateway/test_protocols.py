@@ -128,6 +128,22 @@ async def test_a_watch_that_fails_before_its_first_event_is_an_error_not_a_strea
     assert answer.json()["code"] == code_pb2.NOT_FOUND
 
 
+async def test_a_watch_that_fails_later_just_ends_for_rest_and_says_why_for_grpc(edge: Edge) -> None:
+    """Server-sent events have no place for a status: that is why watches send `end` as their last message."""
+
+    async def fail(_: Any, context: Any) -> AsyncIterator[WatchOrderResponse]:
+        yield WatchOrderResponse(position="1")
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too slow")
+
+    edge.of(WATCH_ORDER).answers[WATCH_ORDER] = fail
+    answer = await edge.rest("GET", "/v1/orders/o1:watch")
+    assert answer.status_code == 200
+    assert answer.text.count("data: ") == 1
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        _ = [each async for each in OrderServiceStub(edge.channel).WatchOrder(WatchOrderRequest(id="o1"))]
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 async def test_a_reader_who_leaves_ends_the_watch_at_the_service(edge: Edge) -> None:
     ended: list[str] = []
 

@@ -127,6 +127,12 @@ async def test_a_large_answer_passes_and_a_large_request_is_refused_as_json(edge
         assert refused.json()["code"] == 3
 
 
+async def test_an_object_where_a_list_is_expected_counts_as_a_list_of_one(edge: Edge) -> None:
+    """Proto3 JSON knows no such form, but Envoy takes it; what is in it is validated by the service as ever."""
+    assert (await edge.rest("POST", "/v1/orders", json={"items": {"quantity": 2}})).status_code == 200
+    assert [item.quantity for item in edge.neighbours["order"].calls[0].request.items] == [2]
+
+
 async def test_an_encoded_value_in_the_path_is_decoded_once(edge: Edge) -> None:
     assert (await edge.rest("GET", "/v1/products/a%20b%3Ac%2541")).status_code == 200
     assert edge.neighbours["product"].calls[0].request.id == "a b:c%41"
