@@ -120,7 +120,8 @@ class Driver:
         due = await self._database.transact(
             partial(leases.take_due, most=most, lease=self._pace.lease, patience=self._pace.patience)
         )
-        for lease in due:
+        # A process that stood still for a while finds its own orders due: it goes on with them as it is.
+        for lease in (each for each in due if each.order_id not in self._driving):
             self._background.spawn(self._resume(lease), name=f"drive order {lease.order_id}")
         return len(due)
 

@@ -117,6 +117,7 @@ class Shop:
     inventory: Inventory = field(default_factory=Inventory)
     payment: Payment = field(default_factory=Payment)
     running: ServiceUnderTest | None = None
+    """The process that was started last."""
 
     def __post_init__(self) -> None:
         self.tea = self.stock("Tea", "4.50", 10)
@@ -140,7 +141,7 @@ class Shop:
         async with self.harness.running(
             "order", build, settings=OrderSettings, peers=self.peers, database_url=url, **{**QUICK, **settings}
         ) as running:
-            self.running = self.running or running
+            self.running = running
             yield running
 
     def customer(self, user_id: str | None = None, at: ServiceUnderTest | None = None) -> Person:

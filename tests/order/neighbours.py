@@ -52,7 +52,9 @@ class Disturbance:
     always: MeshError | None = None
     """The error of all calls, which have no effect."""
     gate_before: Gate | None = None
+    """Where the next call waits before its effect."""
     gate_after: Gate | None = None
+    """Where the next call waits before its answer."""
 
 
 class Disturbed:
@@ -67,7 +69,7 @@ class Disturbed:
         self.disturbances[method] = Disturbance(**how)
 
     def stop_at(self, method: str, *, effect: bool) -> Gate:
-        """Makes the calls of a method wait, before or after their effect."""
+        """Makes the next call of a method wait, before or after its effect."""
         gate = Gate()
         self.disturb(method, **({"gate_after": gate} if effect else {"gate_before": gate}))
         return gate
@@ -77,16 +79,18 @@ class Disturbed:
         metadata = dict(context.invocation_metadata())
         self.keys.append(metadata.get("idempotency-key", ""))
         how = self.disturbances[method]
-        if how.gate_before is not None:
-            await how.gate_before.pass_through()
+        if (gate := how.gate_before) is not None:
+            how.gate_before = None
+            await gate.pass_through()
         if how.always is not None or how.before:
             await refuse(context, how.always or how.before.pop(0))
         try:
             answer = effect()
         except MeshError as error:
             await refuse(context, error)
-        if how.gate_after is not None:
-            await how.gate_after.pass_through()
+        if (gate := how.gate_after) is not None:
+            how.gate_after = None
+            await gate.pass_through()
         if how.after:
             await refuse(context, how.after.pop(0))
         return answer

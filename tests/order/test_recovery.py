@@ -1,0 +1,155 @@
+"""Nothing is lost and nothing happens twice, wherever a process ends and however many drive one order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from tests.fixtures.servers import until
+from tests.order.conftest import Person, Shop, State
+from tests.order.neighbours import AWAY, Disturbed
+
+ABRUPT: Final = {"ZOCO_GRACE_SECONDS": 0}
+"""A process that ends in the middle of what it does."""
+
+HAPPY: Final = [
+    "OrderPlaced",
+    "StockReserved",
+    "PaymentAuthorized",
+    "PaymentCaptured",
+    "StockCommitted",
+    "OrderConfirmed",
+]
+
+
+@asynccontextmanager
+async def abandoned() -> AsyncIterator[list[asyncio.Task[Any]]]:
+    """Callers whose process ends before it answers: what they are told does not matter."""
+    callers: list[asyncio.Task[Any]] = []
+    yield callers
+    await asyncio.gather(*callers, return_exceptions=True)
+
+
+async def stuck(
+    shop: Shop, buyer: Person, callers: list[asyncio.Task[Any]], neighbour: Disturbed, method: str, *, effect: bool
+) -> str:
+    """An order whose driver waits in vain for a neighbour's answer; its id."""
+
+    async def buy() -> None:
+        order = await buyer.create((shop.tea, 1))
+        if method in {"Refund", "ReleaseStock"}:
+            await buyer.cancel(order.id)
+
+    known = await ids(shop)
+    gate = neighbour.stop_at(method, effect=effect)
+    callers.append(asyncio.create_task(buy()))
+    await gate.reached.wait()
+    [order_id] = await ids(shop) - known
+    return order_id
+
+
+async def ids(shop: Shop) -> set[str]:
+    return {row.id for row in await shop.rows("SELECT id::text AS id FROM orders")}
+
+
+async def test_a_process_may_end_at_any_step_before_or_after_its_effect(neighbourhood: Shop) -> None:
+    shop = neighbourhood
+    shop.inventory.available[shop.tea] = 100
+    confirmed: list[str] = []
+    cancelled: list[str] = []
+    async with abandoned() as callers, shop.open(**ABRUPT):
+        buyer = shop.customer()
+        for effect in (False, True):
+            for neighbour, method, ends in (
+                (shop.inventory, "ReserveStock", confirmed),
+                (shop.payment, "Authorize", confirmed),
+                (shop.payment, "Capture", confirmed),
+                (shop.inventory, "CommitStock", confirmed),
+                (shop.payment, "Refund", cancelled),
+                (shop.inventory, "ReleaseStock", cancelled),
+            ):
+                ends.append(await stuck(shop, buyer, callers, neighbour, method, effect=effect))
+
+    async with shop.open():
+        buyer = shop.customer(buyer.user_id)
+        for order_id in confirmed:
+            assert (await buyer.settled(order_id, State.CONFIRMED)).refunded_amount.units == 0
+            assert await buyer.trail(order_id) == HAPPY
+        for order_id in cancelled:
+            order = await buyer.settled(order_id, State.CANCELLED)
+            assert order.refunded_amount == order.total_amount
+        assert shop.payment.charges == dict.fromkeys(confirmed + cancelled, 1)
+        assert shop.inventory.sold[shop.tea] == len(confirmed)
+        assert shop.inventory.available[shop.tea] == 100 - len(confirmed)
+        assert not +shop.inventory.reserved
+        await shop.at_rest()
+
+
+async def test_what_was_called_off_before_the_capture_is_undone_after_a_restart(neighbourhood: Shop) -> None:
+    shop = neighbourhood
+    async with abandoned() as callers, shop.open(**ABRUPT, ZOCO_ORDER_ANSWER_WITHIN=0.1):
+        buyer = shop.customer()
+        held = await stuck(shop, buyer, callers, shop.payment, "Authorize", effect=True)
+        shop.payment.disturb("Void", always=AWAY)
+        await buyer.cancel(held)
+    async with shop.open():
+        buyer = shop.customer(buyer.user_id)
+        assert (await buyer.get(held)).state == State.PENDING
+        shop.payment.disturb("Void")
+        await buyer.settled(held, State.CANCELLED)
+        assert shop.payment.accounts[held].state == "VOIDED"
+        assert shop.inventory.available[shop.tea] == 10
+
+
+async def test_of_two_processes_that_drive_one_order_one_stops(neighbourhood: Shop) -> None:
+    shop = neighbourhood
+    async with shop.open() as one, shop.open():
+        buyer = shop.customer(at=one)
+        gate = shop.payment.stop_at("Capture", effect=True)
+        creating = asyncio.create_task(buyer.create((shop.tea, 1)))
+        await gate.reached.wait()
+        [order_id] = await ids(shop)
+
+        async def taken_over() -> bool:
+            """The first one still waits for its answer when its lease is over: the second asks again."""
+            await shop.change("UPDATE saga SET next_at = now() - interval '1 second'")
+            return shop.payment.calls["Capture"] == 2
+
+        await until(taken_over)
+        await buyer.settled(order_id, State.CONFIRMED)
+        gate.opened.set()
+        assert (await creating).state == State.CONFIRMED
+        assert await buyer.trail(order_id) == HAPPY
+        assert shop.payment.charges == {order_id: 1}
+        assert (shop.payment.calls["Capture"], shop.inventory.calls["CommitStock"]) == (2, 1)
+
+
+async def test_an_order_that_is_being_driven_stays_with_its_driver(neighbourhood: Shop) -> None:
+    shop = neighbourhood
+    async with shop.open(ZOCO_ORDER_LEASE=0.3) as one, shop.open(ZOCO_ORDER_LEASE=0.3):
+        gate = shop.payment.stop_at("Capture", effect=True)
+        creating = asyncio.create_task(shop.customer(at=one).create((shop.tea, 1)))
+        await gate.reached.wait()
+        first = (await shop.rows("SELECT next_at FROM saga"))[0].next_at
+        await until(lambda: shop.rows("SELECT 1 FROM saga WHERE next_at > :first + interval '0.6 s'", first=first))
+        gate.opened.set()
+        assert (await creating).state == State.CONFIRMED
+        assert shop.payment.calls["Capture"] == 1
+
+
+async def test_forty_orders_are_shared_by_two_processes(neighbourhood: Shop) -> None:
+    shop = neighbourhood
+    shop.inventory.available[shop.tea] = 100
+    async with abandoned() as callers, shop.open(**ABRUPT, ZOCO_ORDER_ANSWER_WITHIN=0.1):
+        buyer = shop.customer()
+        shop.payment.disturb("Authorize", always=AWAY)
+        for _ in range(40):
+            callers.append(asyncio.create_task(buyer.create((shop.tea, 1))))
+        await until(lambda: shop.rows("SELECT 1 FROM saga HAVING count(*) = 40"))
+    shop.payment.disturb("Authorize")
+    async with shop.open(), shop.open():
+        await shop.at_rest()
+        assert len(shop.payment.charges) == 40
+        assert set(shop.payment.charges.values()) == {1}
+        states = await shop.rows("SELECT state, count(*) AS n FROM orders GROUP BY 1")
+        assert [(row.state, row.n) for row in states] == [("CONFIRMED", 40)]
