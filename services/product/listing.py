@@ -181,7 +181,9 @@ def _count_up_to(which: Filter, limit: int) -> Any:
 
 async def _estimate(connection: AsyncConnection, which: Filter) -> int:
     """How many rows the planner expects, out of the statistics it keeps."""
-    plan: Any = (await connection.execute(_Explain(_matching(which, product.c.id)))).scalar_one()
+    # A column without a type: the plan would be read as if it were the column that the query selects.
+    query = _matching(which, literal_column("1"))
+    plan: Any = (await connection.execute(_Explain(query))).scalar_one()
     return int(plan[0]["Plan"]["Plan Rows"])
 
 
