@@ -2,7 +2,9 @@
 
 Every statement that moves pieces locks the stock rows in the order of their product ids before it changes the first.
 Under READ COMMITTED a row that somebody else changed after the statement began is locked, and read, as it is now: what
-`locked` returns is the truth that the rest of the statement stands on.
+`locked` returns is the truth. The UPDATE after it still begins with the row as it was when the statement began, and
+finds the newer one only after it has tested WHERE and CHECK on the old. So all that it tests and writes comes from
+`locked`, and nothing from `stock`.
 """
 
 from typing import Final
@@ -40,21 +42,22 @@ OPEN: Final = text("""
 
 ADJUST: Final = text("""
     WITH locked AS (
-        SELECT product_id, available, received,
-               available >= :low AND available + CAST(:delta AS bigint) < :low AS gets_low
+        SELECT stock.*, available >= :low AND available + CAST(:delta AS bigint) < :low AS gets_low
         FROM stock
         WHERE product_id = CAST(:product_id AS uuid)
         FOR NO KEY UPDATE
     ), changed AS (
         UPDATE stock
-        SET available = stock.available + CAST(:delta AS integer),
-            received = stock.received + CAST(:delta AS integer),
-            version = stock.version + 1 + locked.gets_low::integer,
+        SET available = locked.available + CAST(:delta AS integer),
+            reserved = locked.reserved,
+            sold = locked.sold,
+            received = locked.received + CAST(:delta AS integer),
+            version = locked.version + 1 + locked.gets_low::integer,
             update_time = :now
         FROM locked
         WHERE stock.product_id = locked.product_id
-          AND stock.available + CAST(:delta AS bigint) >= 0
-          AND stock.received + CAST(:delta AS bigint) <= :most
+          AND locked.available + CAST(:delta AS bigint) >= 0
+          AND locked.received + CAST(:delta AS bigint) <= :most
         RETURNING stock.*, stock.version - locked.gets_low::integer AS event_version
     ), moved AS (
         INSERT INTO movement (product_id, version, kind, quantity, reason, create_time)
@@ -77,7 +80,7 @@ RESERVE: Final = text("""
         SELECT held.order_id, line.product_id, line.quantity
         FROM held, unnest(CAST(:product_ids AS uuid[]), CAST(:quantities AS integer[])) AS line (product_id, quantity)
     ), locked AS (
-        SELECT stock.product_id, stock.available, wanted.order_id, wanted.quantity,
+        SELECT stock.*, wanted.order_id, wanted.quantity,
                stock.available >= :low AND stock.available - wanted.quantity < :low AS gets_low
         FROM wanted JOIN stock USING (product_id)
         ORDER BY stock.product_id
@@ -86,12 +89,14 @@ RESERVE: Final = text("""
         SELECT count(*) = (SELECT count(*) FROM wanted) AS fits FROM locked WHERE available >= quantity
     ), changed AS (
         UPDATE stock
-        SET available = stock.available - locked.quantity,
-            reserved = stock.reserved + locked.quantity,
-            version = stock.version + 1 + locked.gets_low::integer,
+        SET available = locked.available - locked.quantity,
+            reserved = locked.reserved + locked.quantity,
+            sold = locked.sold,
+            received = locked.received,
+            version = locked.version + 1 + locked.gets_low::integer,
             update_time = :now
         FROM locked, decision
-        WHERE stock.product_id = locked.product_id AND stock.available >= locked.quantity AND decision.fits
+        WHERE stock.product_id = locked.product_id AND decision.fits
         RETURNING stock.*, locked.order_id, locked.quantity, stock.version - locked.gets_low::integer AS event_version
     ), lines AS (
         INSERT INTO reservation (order_id, product_id, quantity)
@@ -114,15 +119,17 @@ COMMIT: Final = text("""
         WHERE order_id = CAST(:order_id AS uuid) AND state = 'RESERVED'
         RETURNING order_id
     ), locked AS (
-        SELECT stock.product_id, held.order_id, reservation.quantity
+        SELECT stock.*, held.order_id, reservation.quantity
         FROM held JOIN reservation USING (order_id) JOIN stock USING (product_id)
         ORDER BY stock.product_id
         FOR NO KEY UPDATE OF stock
     ), changed AS (
         UPDATE stock
-        SET reserved = stock.reserved - locked.quantity,
-            sold = stock.sold + locked.quantity,
-            version = stock.version + 1,
+        SET available = locked.available,
+            reserved = locked.reserved - locked.quantity,
+            sold = locked.sold + locked.quantity,
+            received = locked.received,
+            version = locked.version + 1,
             update_time = :now
         FROM locked
         WHERE stock.product_id = locked.product_id
@@ -145,16 +152,17 @@ RELEASE: Final = text("""
     ), let_go AS (
         UPDATE hold SET state = 'RELEASED', update_time = :now FROM held WHERE hold.order_id = held.order_id
     ), locked AS (
-        SELECT stock.product_id, held.order_id, held.was_sold, reservation.quantity
+        SELECT stock.*, held.order_id, held.was_sold, reservation.quantity
         FROM held JOIN reservation USING (order_id) JOIN stock USING (product_id)
         ORDER BY stock.product_id
         FOR NO KEY UPDATE OF stock
     ), changed AS (
         UPDATE stock
-        SET available = stock.available + locked.quantity,
-            reserved = stock.reserved - CASE WHEN locked.was_sold THEN 0 ELSE locked.quantity END,
-            sold = stock.sold - CASE WHEN locked.was_sold THEN locked.quantity ELSE 0 END,
-            version = stock.version + 1,
+        SET available = locked.available + locked.quantity,
+            reserved = locked.reserved - CASE WHEN locked.was_sold THEN 0 ELSE locked.quantity END,
+            sold = locked.sold - CASE WHEN locked.was_sold THEN locked.quantity ELSE 0 END,
+            received = locked.received,
+            version = locked.version + 1,
             update_time = :now
         FROM locked
         WHERE stock.product_id = locked.product_id
