@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from opentelemetry import trace
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
@@ -117,6 +119,23 @@ async def test_an_event_carries_its_aggregate_its_version_and_the_correlation_of
     assert received.time == await scalar(side.database, "SELECT time FROM outbox")
 
 
+async def test_the_trace_of_the_call_goes_on_in_the_handler(side: Side) -> None:
+    seen: list[int] = []
+
+    async def handle(_: Transaction, __: Received[OrderPlaced]) -> None:
+        seen.append(trace.get_current_span().get_span_context().trace_id)
+
+    side.relay()
+    side.consume(on(OrderPlaced, handle))
+    context = trace.SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=trace.TraceFlags(1))
+    with trace.use_span(trace.NonRecordingSpan(context)):
+        await side.place("order-1")
+    await side.place("order-2")
+    await until(lambda: len(seen) == 2)
+    assert seen[0] == 0xABC
+    assert seen[1] != 0xABC
+
+
 async def test_events_come_in_the_order_they_were_committed_in(side: Side) -> None:
     seen: list[str] = []
 
@@ -137,6 +156,7 @@ async def test_an_event_that_is_delivered_twice_has_one_effect(side: Side) -> No
     twice = [event("a"), event("b")]
     # Under ids the broker has not seen: its own de-duplication, which forgets after a while, is left out.
     await publish(side, *twice, *twice)
+    await until(lambda: balance(side.database, "b"))
     await publish(side, *twice)
     await publish(side, event("end", OrderCancelled))
     await until(lambda: balance(side.database, "end"))
@@ -248,6 +268,30 @@ async def test_a_broker_that_was_away_at_the_start_is_found_later(postgres: Post
         assert not side.bus.connected
         own_nats.start()
         await until(lambda: balance(side.database, "a"), seconds=20)
+
+
+async def test_what_a_full_broker_refuses_stays_in_the_outbox_until_there_is_room(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    server = NatsServer(tmp_path / "small", max_file_store=200_000)
+    server.start()
+    try:
+        async with a_side(await postgres.prepared("ledger", prepare), server.url) as side:
+            side.relay()
+            side.consume(on(OrderPlaced, count))
+            large = [("x" * 10_000) + str(number) for number in range(60)]
+            for order_id in large:
+                await side.place(order_id)
+            await until(lambda: balance(side.database, large[0]))
+            await asyncio.sleep(1)
+            assert await side.unpublished() > 30
+            server.stop()
+            server.jetstream["max_file_store"] = 100_000_000
+            server.start()
+            await until(lambda: scalar(side.database, "SELECT count(*) = 60 FROM account"), seconds=20)
+            assert await side.unpublished() == 0
+    finally:
+        server.stop()
 
 
 async def test_a_wiped_broker_is_filled_again_and_nothing_takes_effect_twice(

@@ -219,16 +219,26 @@ async def test_connections_that_a_restart_closed_are_not_used(own_postgres: Post
     async with opened(own_postgres.url()) as database:
         await asyncio.gather(*(database.transact(lambda tx: add(tx, "a")) for _ in range(5)))
         await asyncio.to_thread(own_postgres.stop)
+        await asyncio.to_thread(own_postgres.start)
+        # Not even a read, which nothing repeats, meets a connection from before.
+        assert await balance(database, "a") == 5
+        await asyncio.gather(*(database.transact(lambda tx: add(tx, "a")) for _ in range(5)))
+        assert await balance(database, "a") == 10
+
+
+async def test_a_database_that_is_away_is_told_as_such_and_found_again(own_postgres: PostgresServer) -> None:
+    prepare(own_postgres.url())
+    async with opened(own_postgres.url()) as database:
+        await database.transact(lambda tx: add(tx, "a"))
+        await asyncio.to_thread(own_postgres.kill)
         with pytest.raises(DatabaseUnavailable):
             await database.transact(lambda tx: add(tx, "a"))
         await asyncio.sleep(FRESH)
         with pytest.raises(DatabaseUnavailable):
             await database.ping()
         await asyncio.to_thread(own_postgres.start)
-        # Not even a read, which nothing repeats, meets a connection from before.
-        assert await balance(database, "a") == 5
-        await asyncio.gather(*(database.transact(lambda tx: add(tx, "a")) for _ in range(5)))
-        assert await balance(database, "a") == 10
+        await database.ping()
+        assert await balance(database, "a") == 1
 
 
 async def test_a_connection_lost_in_the_work_is_tried_again(database: Database) -> None:
