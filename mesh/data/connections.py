@@ -3,8 +3,8 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -57,6 +57,7 @@ def make_engine(url: str, *, application: str, limits: Limits) -> AsyncEngine:
         pool_timeout=limits.pool_wait.total_seconds(),
         pool_use_lifo=True,  # the warmest connection first: it has the statements prepared
         pool_recycle=1800,  # so that a database that moved is found again without a restart
+        hide_parameters=True,  # errors are logged; addresses and hashes are not
         connect_args={
             "application_name": application,
             "connect_timeout": max(2, round(limits.connect.total_seconds())),
@@ -67,6 +68,34 @@ def make_engine(url: str, *, application: str, limits: Limits) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "checkout", _refuse_a_closed_connection)
     return engine
+
+
+@asynccontextmanager
+async def opened(
+    engine: AsyncEngine, spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+) -> AsyncIterator[AsyncConnection]:
+    """A connection that goes back into the pool even if the caller is cancelled while it is being opened.
+
+    A cancelled `connect` forgets the connection it has just been given: it would stay out of the pool until the garbage
+    collector finds it.
+
+    Args:
+        engine: Whose connection.
+        spawn: Makes a task of opening and of closing, which both go on when the caller is gone.
+    """
+    connection = engine.connect()
+    opening = spawn(connection.start())
+    try:
+        await asyncio.shield(opening)
+        yield connection
+    finally:
+        await asyncio.shield(spawn(_close(connection, opening)))
+
+
+async def _close(connection: AsyncConnection, opening: asyncio.Task[Any]) -> None:
+    await asyncio.wait([opening])
+    if opening.exception() is None:
+        await connection.close()
 
 
 async def driver_connection(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
