@@ -61,10 +61,6 @@ class PasswordHasher:
 
         return await self._run(matches) and password_hash is not None
 
-    def close(self) -> None:
-        """Lets the threads end; what waits is dropped."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
     async def _run(self, work: Callable[[], T]) -> T:
         if self._running >= self._limit:
             raise ResourceExhausted(

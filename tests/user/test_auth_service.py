@@ -3,12 +3,15 @@
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
+from typing import Any
 
+import grpc
 import jwt
 import pytest
 from sqlalchemy import func, select, text
 
-from mesh.errors import PermissionDenied, ResourceExhausted, Unauthenticated
+from mesh.errors import PermissionDenied, ResourceExhausted, Unauthenticated, from_rpc_error
 from services.user.tables import account, refresh_token
 from tests.fixtures.servers import until
 from tests.user.conftest import PASSWORD, Person, Shop, refused
@@ -23,6 +26,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def tokens_of(shop: Shop) -> list[bytes]:
     async with shop.service.database.reading() as connection:
         return list((await connection.execute(select(refresh_token.c.hash))).scalars())
+
+
+def reasons_of(outcomes: Sequence[Any]) -> list[str]:
+    """Why calls were refused, of those that were."""
+    return [from_rpc_error(outcome).reason for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)]
 
 
 async def until_waiting(shop: Shop, transactions: int) -> None:
@@ -201,6 +209,7 @@ async def test_of_two_refreshes_at_once_one_wins_and_keeps_its_session(shop: Sho
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
 
     (winner,) = [outcome for outcome in outcomes if isinstance(outcome, auth.RefreshResponse)]
+    assert reasons_of(outcomes) == ["REFRESH_TOKEN_INVALID"]
     assert (await shop.anyone.refresh(winner.refresh_token)).access_token
     assert token_hash in await tokens_of(shop)
 
@@ -214,6 +223,7 @@ async def test_twenty_refreshes_of_one_token_never_give_two_sessions(shop: Shop)
     )
 
     assert sum(isinstance(outcome, auth.RefreshResponse) for outcome in outcomes) == 1
+    assert reasons_of(outcomes) == ["REFRESH_TOKEN_INVALID"] * 19
 
 
 async def test_log_out_ends_the_family_and_may_be_repeated(shop: Shop) -> None:
