@@ -30,7 +30,7 @@ class Limits:
 
     pool_size: int = 10
     """Connections at most; more work waits for one."""
-    pool_wait: timedelta = timedelta(seconds=2)
+    pool_wait: timedelta = timedelta(seconds=5)
     """How long work waits for a free connection before it is refused."""
     connect: timedelta = timedelta(seconds=3)
     statement: timedelta = timedelta(seconds=5)
