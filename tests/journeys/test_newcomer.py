@@ -122,9 +122,11 @@ async def test_a_partial_refund_is_repeated_up_to_what_was_captured(
     order = await buyer.order(product["id"], 2)
     part = {"currencyCode": "EUR", "units": "10", "nanos": 0}
 
-    once = await admin.call("OrderService.RefundOrder", {"id": order["id"], "amount": part, "requestId": "r1"})
-    again = await admin.call("OrderService.RefundOrder", {"id": order["id"], "amount": part, "requestId": "r1"})
-    twice = await admin.call("OrderService.RefundOrder", {"id": order["id"], "amount": part, "requestId": "r2"})
+    async def refund(key: str) -> Json:
+        request = {"id": order["id"], "amount": part, "requestId": f"{order['id']}-{key}"}
+        return await admin.call("OrderService.RefundOrder", request)
+
+    once, again, twice = await refund("first"), await refund("first"), await refund("second")
     rest = await admin.call("OrderService.RefundOrder", {"id": order["id"], "reason": "all of it"})
 
     assert once == again
