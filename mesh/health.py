@@ -1,16 +1,15 @@
 """Health (grpc.health.v1): serving only while everything a process needs is reachable, and not while it drains."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio
 
 from mesh.logs import logger
+from mesh.version import VERSION
 
 SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -47,7 +46,7 @@ class Health(aio.HealthServicer):  # type: ignore[misc]  # the package has no ty
         self._reason = "starting"
         self._draining = False
         self._started = time.monotonic()
-        self._version = own_version()
+        self._version = VERSION
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Any) -> health_pb2.HealthCheckResponse:  # noqa: N802 - named by the contract
         """The status of a service now (grpc.health.v1.Health/Check)."""
@@ -93,10 +92,3 @@ class Health(aio.HealthServicer):  # type: ignore[misc]  # the package has no ty
         except Exception as error:  # noqa: BLE001 - whatever a probe raises is the reason for not serving
             return f"{name}: {type(error).__name__}"
         return ""
-
-
-def own_version() -> str:
-    """The version of this installation, or `unknown` in a bare checkout."""
-    with contextlib.suppress(PackageNotFoundError):
-        return version("zoco")
-    return "unknown"
