@@ -103,6 +103,8 @@ class Probe:
                     "too few",
                     preconditions=[Precondition("STOCK", "p1", "3 available, 5 wanted")],
                 )
+            case _:
+                pass
         return self._answer(request.text)
 
     async def Spell(self, request: Any, context: Any) -> AsyncIterator[Message]:

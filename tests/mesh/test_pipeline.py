@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import grpc
 import pytest
@@ -93,7 +94,7 @@ async def test_somebody_elses_resource_looks_as_if_it_did_not_exist(probe: Runni
     ids=str,
 )
 async def test_a_token_that_does_not_hold_is_refused(
-    probe: RunningProbe, tokens: Tokens, claims: dict[str, object], headers: dict[str, object], reason: str
+    probe: RunningProbe, tokens: Tokens, claims: dict[str, Any], headers: dict[str, Any], reason: str
 ) -> None:
     stub = probe.stub(token=tokens.mint(uuid7(), headers=headers, **{"role": "ADMIN", **claims}))
 
@@ -149,7 +150,7 @@ async def test_a_broken_rule_is_named_with_its_field(probe: RunningProbe) -> Non
 
 
 async def test_bytes_that_are_no_request_are_invalid_not_internal(probe: RunningProbe) -> None:
-    call = probe.service.channel().unary_unary("/probe.v1.ProbeService/Echo", lambda _: b"\xff\xff\xff", bytes)
+    call: Any = probe.service.channel().unary_unary("/probe.v1.ProbeService/Echo", lambda _: b"\xff\xff\xff", bytes)
 
     assert await status_of(call(None)) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
 
@@ -272,6 +273,6 @@ async def test_a_stream_without_a_token_is_refused(probe: RunningProbe) -> None:
 
 
 async def test_an_unknown_method_is_unimplemented(probe: RunningProbe) -> None:
-    call = probe.service.channel().unary_unary("/probe.v1.ProbeService/None", bytes, bytes)
+    call: Any = probe.service.channel().unary_unary("/probe.v1.ProbeService/None", bytes, bytes)
 
     assert (await status_of(call(b"")))[0] is grpc.StatusCode.UNIMPLEMENTED
