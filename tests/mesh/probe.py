@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,7 +46,9 @@ def compile_probe(directory: Path) -> ProbeContract:
     descriptors = directory / "descriptors.binpb"
     descriptors.write_bytes(compiled.descriptors)
     sys.path.insert(0, str(directory))
-    from probe.v1 import probe_service_pb2, probe_service_pb2_grpc  # noqa: PLC0415 - exists since a moment ago
+    probe_service_pb2, probe_service_pb2_grpc = map(
+        import_module, ("probe.v1.probe_service_pb2", "probe.v1.probe_service_pb2_grpc")
+    )
 
     return ProbeContract(descriptors, probe_service_pb2, probe_service_pb2_grpc)
 
@@ -63,9 +66,10 @@ class Probe:
 
     def _answer(self, text: str) -> Message:
         call = current_call()
-        return self._messages.EchoResponse(
+        answer: Message = self._messages.EchoResponse(
             text=text, subject=call.subject.id if call.subject else "", caller=call.caller or "", count=self.effects
         )
+        return answer
 
     async def Echo(self, request: Any, context: Any) -> Message:
         return self._answer(request.text)
