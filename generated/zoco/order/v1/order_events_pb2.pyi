@@ -170,7 +170,7 @@ class OrderCancelled(_message.Message):
     """Whether it had been CONFIRMED before."""
     @_builtins.property
     def refunded_amount(self) -> _money_pb2.Money:
-        """What was given back; nothing where nothing had been charged."""
+        """What the cancellation gave back, beyond earlier refunds, each of which had its OrderRefunded; nothing where nothing had been charged."""
 
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.OrderItem]:
