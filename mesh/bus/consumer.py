@@ -155,8 +155,8 @@ class Consumer:
         for item in handled:
             self._metrics.handled.labels(item.envelope.type).inc()
             self._metrics.age.labels(item.envelope.type).observe(max(now - item.envelope.time.timestamp(), 0.0))
-        self._log.info(
-            "events handled",
+        self._log.debug(
+            "events committed",
             count=len(handled),
             repeated=len(items) - len(handled),
             types=sorted({item.envelope.type for item in items}),
@@ -170,6 +170,8 @@ class Consumer:
         for run in runs:
             with handling(run):
                 await subscription.handle(tx, [item.received for item in run])
+                # Within the event's own trace and correlation: this line is how a REST request is followed to here.
+                self._log.info("handled", type=subscription.subject, count=len(run), event_id=run[0].envelope.event_id)
 
     async def _set_aside(self, delivery: Delivery, envelope: Envelope | None, error: Exception, *, tries: int) -> None:
         """Counts a failure; the event comes again later, or is a dead letter from now on."""
