@@ -1,4 +1,4 @@
-"""One request can be followed through all that it sets off: one trace, one correlation id, from REST through the broker."""
+"""One request is followed through all it sets off: one trace, one correlation id, from REST through the broker."""
 
 import itertools
 import json
