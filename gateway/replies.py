@@ -70,6 +70,8 @@ REPLIES: Final = (
     Reply(502, UNAVAILABLE, _DOWN, "the service cannot be reached"),
     Reply(503, UNAVAILABLE, _DOWN, "the service cannot be reached"),
     Reply(504, DEADLINE_EXCEEDED, error_reason_pb2.DEADLINE_OVER, "the service did not answer in time"),
+    # A connection failed; while another was tried, the body came and did not fit into the buffer. Nobody has seen it.
+    Reply(507, UNAVAILABLE, _DOWN, "the service cannot be reached"),
 )
 
 
