@@ -24,6 +24,7 @@ from mesh.clock import Clock, utc_now
 from mesh.data.connections import Limits
 from mesh.data.database import Database
 from mesh.data.idempotency import lookup
+from mesh.data.schema import migrations_of, schema_probe
 from mesh.data.wakes import Wakes
 from mesh.health import Health, Probe
 from mesh.logs import configure_logs, logger
@@ -105,7 +106,8 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
         service = await build(runtime)
 
         health = Health(
-            policy.workloads[workload].services if workload in policy.workloads else (), _probes(database, bus)
+            policy.workloads[workload].services if workload in policy.workloads else (),
+            _probes(workload, database, bus),
         )
         keys = KeySet(service.token_keys or _keys_of_contract(runtime))
         compiler = PipelineCompiler(
@@ -185,10 +187,11 @@ async def _serve(workload: str, build: Build[SettingsT], settings: SettingsT) ->
     return 0 if asked.done() else 1
 
 
-def _probes(database: Database | None, bus: NatsBus | None) -> Mapping[str, Probe]:
+def _probes(workload: str, database: Database | None, bus: NatsBus | None) -> Mapping[str, Probe]:
     probes: dict[str, Probe] = {}
     if database is not None:
         probes["database"] = database.ping
+        probes["schema"] = schema_probe(migrations_of(workload), database)
     if bus is not None:
         probes["broker"] = partial(_require_connection, bus)
     return probes

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Protocol, TypeVar, overload
 
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from mesh.call import current_call, find_call
 from mesh.clock import Clock, utc_now
 from mesh.data import idempotency
-from mesh.data.connections import Limits, cut_after, driver_connection, make_engine
+from mesh.data.connections import Limits, cut_after, driver_connection, make_engine, opened
 from mesh.data.failures import RETRY_LATER, DatabaseUnavailable, Failure, classify, visible
 from mesh.data.transaction import Transaction
 from mesh.errors import MeshError, from_status
@@ -117,7 +117,7 @@ class Database:
             ResourceExhausted: No connection was free in time.
         """
         with _visible_errors():
-            async with self._autocommit.connect() as connection:
+            async with opened(self._autocommit, self._spawn) as connection:
                 with cut_after(await driver_connection(connection), self.limits.transaction):
                     yield connection
                 self._last_success = asyncio.get_running_loop().time()
@@ -179,6 +179,13 @@ class Database:
         while self._running:
             await asyncio.wait(self._running)
         await self.engine.dispose()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task that `drain` waits for."""
+        task = asyncio.create_task(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
 
     async def _transact(self, work: Work[T]) -> T:
         give_up = asyncio.get_running_loop().time() + self.limits.transaction.total_seconds()

@@ -1,7 +1,5 @@
 """Schema migrations: Alembic, one history a service, applied once however many processes start at the same time."""
 
-import asyncio
-import importlib.util
 import os
 import threading
 from pathlib import Path
@@ -14,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
+from mesh.data.schema import migrations_of
 from mesh.data.tables import mesh_tables
 
 LOCK: Final = 0x5A6F636F_6D696772
@@ -47,11 +46,6 @@ def upgrade(service: str, url: str) -> bool:
     return upgrade_from(migrations_of(service), url)
 
 
-async def upgrade_async(service: str, url: str) -> bool:
-    """`upgrade` for a running event loop."""
-    return await asyncio.to_thread(upgrade, service, url)
-
-
 def upgrade_from(migrations: Path, url: str) -> bool:
     """`upgrade` with the directory of the migrations."""
     config = _config(migrations)
@@ -71,31 +65,6 @@ def upgrade_from(migrations: Path, url: str) -> bool:
         finally:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
-
-
-def is_current(service: str, url: str) -> bool:
-    """Whether a service's database stands at the newest revision."""
-    with _engine(url).connect() as connection:
-        return _is_current(_config(migrations_of(service)), connection)
-
-
-def head(service: str) -> str | None:
-    """The newest revision of a service."""
-    return ScriptDirectory.from_config(_config(migrations_of(service))).get_current_head()
-
-
-def migrations_of(service: str) -> Path:
-    """The directory of a service's migrations.
-
-    Raises:
-        LookupError: There is none.
-    """
-    spec = importlib.util.find_spec(f"services.{service}")
-    for location in (spec.submodule_search_locations or ()) if spec else ():
-        migrations = Path(location) / "migrations"
-        if migrations.is_dir():
-            return migrations
-    raise LookupError(f"the service {service} has no migrations")
 
 
 def run_env(metadata: MetaData) -> None:

@@ -12,9 +12,10 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
 
-from mesh.data.migrations import migrations_of, upgrade_from
+from mesh.data.migrations import upgrade_from
+from mesh.data.schema import SchemaOutdated, migrations_of, schema_probe
 from tests.fixtures.servers import Postgres
-from tests.mesh.ledger import METADATA
+from tests.mesh.ledger import METADATA, opened
 
 ENV = """
 from mesh.data.migrations import run_env
@@ -128,6 +129,27 @@ def test_a_revision_that_fails_leaves_nothing_behind_and_frees_the_lock(url: str
         assert connection.execute("SELECT to_regclass('half_made')").fetchone() == (None,)
     broken.write_text(BROKEN.replace("1 / 0", "1"))
     assert upgrade_from(migrations, url) is True
+
+
+async def test_a_process_is_ready_with_its_own_schema_and_with_a_newer_one_but_not_with_an_older(
+    url: str, migrations: Path
+) -> None:
+    newer = migrations / "versions" / "0002_newer.py"
+    newer.write_text(BROKEN.replace("1 / 0", "1"))
+    async with opened(url) as database:
+        probe = schema_probe(migrations, database)
+        with pytest.raises(SchemaOutdated):
+            await probe()
+        newer.unlink()
+        await asyncio.to_thread(upgrade_from, migrations, url)
+        with pytest.raises(SchemaOutdated):
+            await probe()  # it was made by code that has the newer revision
+        await schema_probe(migrations, database)()
+        old_code = schema_probe(migrations, database)
+        newer.write_text(BROKEN.replace("1 / 0", "1"))
+        await asyncio.to_thread(upgrade_from, migrations, url)
+        await probe()
+        await old_code()
 
 
 def test_a_service_without_migrations_is_named() -> None:
