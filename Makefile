@@ -18,7 +18,7 @@ zoco = if [ -x $(BIN)/zoco ]; then $(BIN)/zoco $(1); else echo "Nothing was ever
 GO_TOOLS := \
 	github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 
-.PHONY: help up down reset status test gen lint check tools lock environment environment-dev
+.PHONY: help up down reset status test gen lint check tools figures lock environment environment-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ tools: ## Build the pinned development tools into .tools/bin
 		fi; \
 	done
 	@echo "tools: $(words $(GO_TOOLS)) in .tools/bin"
+
+figures: environment-dev ## Measure a shop of its own: start, memory, orders, reads
+	@$(BIN)/python -m tests.bench.figures
 
 # UPGRADE=1 takes the newest versions; without it only what pyproject.toml asks for changes.
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-config --no-emit-index-url --no-header --no-annotate \
