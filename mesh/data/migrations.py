@@ -53,18 +53,20 @@ def upgrade_from(migrations: Path, url: str) -> bool:
     with engine.connect() as connection:
         if _is_current(config, connection):
             return False
+        # The lock belongs to the session: it is free again when this connection is closed, whatever happens before.
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
-        connection.commit()  # the lock belongs to the session, not to this transaction
-        try:
-            if _is_current(config, connection):  # somebody else did it while this one waited
-                return False
-            with _ALEMBIC:
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-            return True
-        finally:
-            connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+        connection.commit()
+        if _is_current(config, connection):  # somebody else did it while this one waited
+            return False
+        with _ALEMBIC:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        return True
+
+
+def head(service: str) -> str | None:
+    """The newest revision of a service, as Alembic sees it."""
+    return ScriptDirectory.from_config(_config(migrations_of(service))).get_current_head()
 
 
 def run_env(metadata: MetaData) -> None:
