@@ -22,12 +22,14 @@ def _plain_sql(expression: str) -> str:
 
 
 # A name counts most and facts least. The last line keeps the words that English takes for fillers: a book may be
-# called It.
+# called It. Between two fields stands what nobody can type, so that no phrase reaches from one into the next
+# (the backslash keeps SQLAlchemy from taking it for a parameter).
 SEARCH_VECTOR: Final = f"""
 setweight(to_tsvector('english', {_plain_sql("name")}), 'A')
-|| setweight(to_tsvector('english', {_plain_sql("description")}), 'B')
+|| '|\\:1'::tsvector || setweight(to_tsvector('english', {_plain_sql("description")}), 'B')
+|| '|\\:1'::tsvector
 || setweight(jsonb_to_tsvector('english', ({_plain_sql("attributes::text")})::jsonb, '["string"]'), 'C')
-|| setweight(to_tsvector('simple', {_plain_sql("name")}), 'D')
+|| '|\\:1'::tsvector || setweight(to_tsvector('simple', {_plain_sql("name")}), 'D')
 """
 """The generated column `product.search`. A change of it needs a revision that makes the column anew."""
 

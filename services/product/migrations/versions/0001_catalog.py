@@ -21,9 +21,10 @@ def _plain(expression: str) -> str:
 
 _SEARCH = f"""
 setweight(to_tsvector('english', {_plain("name")}), 'A')
-|| setweight(to_tsvector('english', {_plain("description")}), 'B')
+|| '|\\:1'::tsvector || setweight(to_tsvector('english', {_plain("description")}), 'B')
+|| '|\\:1'::tsvector
 || setweight(jsonb_to_tsvector('english', ({_plain("attributes::text")})::jsonb, '["string"]'), 'C')
-|| setweight(to_tsvector('simple', {_plain("name")}), 'D')
+|| '|\\:1'::tsvector || setweight(to_tsvector('simple', {_plain("name")}), 'D')
 """
 
 
