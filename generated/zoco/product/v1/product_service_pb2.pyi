@@ -80,7 +80,7 @@ class ListProductsResponse(_message.Message):
     next_page_token: _builtins.str
     """Empty on the last page."""
     total_size: _builtins.int
-    """How many there are in all."""
+    """How many there are in all. Above 10000 it may be a few seconds old, and with a `query` an estimate."""
     @_builtins.property
     def products(self) -> _containers.RepeatedCompositeFieldContainer[_product_pb2.Product]:
         """In the order asked for."""
@@ -435,7 +435,7 @@ class ImportResult(_message.Message):
     product_id: _builtins.str
     """The product, unless rejected."""
     field: _builtins.str
-    """Which field broke a rule, where rejected."""
+    """Which column of the file broke a rule, where rejected: name, description, price, currency, category, stock, image_url, attributes."""
     reason: _builtins.str
     """Which rule, where rejected."""
     def __init__(
