@@ -20,6 +20,7 @@ from statistics import median
 
 import httpx
 
+from tests.cli.messy_catalog import write_messy_catalog
 from tests.journeys.conftest import PASSWORD, order_of
 from tests.journeys.running import RunningShop, free_port, wait_for
 
@@ -27,6 +28,7 @@ ORDERS = 200
 READ_SECONDS = 10
 READ_CLIENTS = 32
 ROUNDS = 3
+IMPORT_ROWS = 100_000
 
 
 def main() -> None:
@@ -56,9 +58,13 @@ def main() -> None:
             print(f"{ORDERS} sequential orders over REST to CONFIRMED: p50 {p50:.0f} ms, p95 {p95:.0f} ms")
             rates = [_reads_a_second(shop) for _ in range(ROUNDS)]
             print(f"GetProduct over REST, one product process: {median(rates):.0f} requests/s ({_list(rates)})")
+            seconds, settled = _import(shop)
+            print(
+                f"import of {IMPORT_ROWS} rows, 5 % of them bad: {seconds:.1f} s; all stock there after {settled:.1f} s"
+            )
             print(
                 f"up {median(again):.1f} s, {sum(memory.values()):.0f} MB, order p50 {p50:.0f} ms p95 {p95:.0f} ms, "
-                f"GetProduct {median(rates):.0f}/s"
+                f"import {seconds:.0f} s, GetProduct {median(rates):.0f}/s"
             )
 
 
@@ -136,6 +142,23 @@ def _reads_a_second(shop: RunningShop) -> float:
     if rate is None:
         sys.exit(f"h2load said nothing of a rate:\n{done.stdout}")
     return float(rate[1])
+
+
+def _import(shop: RunningShop) -> tuple[float, float]:
+    """Seconds until the command ends, and until the last product's stock can be bought."""
+    messy = write_messy_catalog(shop.home / "messy.csv", rows=IMPORT_ROWS, seed=1)
+    started = time.monotonic()
+    shop.zoco("import", str(messy.path), check=False)
+    seconds = time.monotonic() - started
+    newest = httpx.get(f"http://{shop.address}/v1/products", params={"orderBy": "create_time desc", "pageSize": 100})
+    ids = [("productIds", each["id"]) for each in newest.json()["products"]]
+
+    def is_stocked() -> bool:
+        answer = httpx.get(f"http://{shop.address}/v1/stock:batchGet", params=ids)
+        return answer.status_code == 200 and not answer.json()["missingIds"]
+
+    wait_for(is_stocked, 300, "stock of the imported products")
+    return seconds, time.monotonic() - started
 
 
 def _percentile(values: list[float], percent: int) -> float:
