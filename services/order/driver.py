@@ -91,6 +91,7 @@ class Driver:
         self._pace = pace
         self._log = log
         self._driving: Counter[str] = Counter()
+        self._taken_over = 0
 
     def start(self, order: Order, *, card: str | None = None) -> asyncio.Task[Order]:
         """Drives an order that this process has just appended to, and so holds the lease of.
@@ -105,8 +106,9 @@ class Driver:
     async def run(self) -> None:
         """Takes over orders that are due, for as long as the process runs."""
         while True:
-            room = self._pace.at_once - len(self._driving)
-            taken = await self._unless_away(partial(self._take_over, room)) if room > 0 else 0
+            # Orders that calls wait for do not count: under whatever load, what a crash left behind is gone on with.
+            room = self._pace.at_once - self._taken_over
+            taken = await self._unless_away(partial(self._take_over, room)) if room else 0
             if not taken or taken < room:
                 await asyncio.sleep(self._pace.poll.total_seconds())
 
@@ -126,12 +128,16 @@ class Driver:
         return len(due)
 
     async def _resume(self, lease: Lease) -> Order:
-        with serving(Call(None, request_id=uuid7(), correlation_id=lease.correlation_id)):
-            return await self._drive(lease, None)
+        self._taken_over += 1
+        try:
+            with serving(Call(None, request_id=uuid7(), correlation_id=lease.correlation_id)):
+                return await self._drive(lease, None)
+        finally:
+            self._taken_over -= 1
 
     async def _drive(self, lease: Lease, order: Order | None) -> Order:
-        with self._held(lease.order_id):
-            try:
+        try:
+            with self._held(lease.order_id):
                 order = order or await self._load(lease.order_id)
                 if lease.overdue and (changes := decide(order, GiveUp())):
                     order = await self._append(order, changes)
@@ -142,15 +148,15 @@ class Driver:
                     if not is_ours:
                         break
                     lease = replace(lease, attempts=0)
-            except ConcurrencyConflict:
-                return await self._load(lease.order_id)  # somebody else has appended, and drives on
-            except MeshError as error:
-                await self._put_off(lease, error.reason, alarming=is_definitive(error))
-                return order or await self._load(lease.order_id)
-            except Exception:
-                await self._put_off(lease, "INTERNAL_ERROR", alarming=True)
-                raise
-            return order
+        except ConcurrencyConflict:
+            return await self._load(lease.order_id)  # somebody else has appended, and drives on
+        except MeshError as error:
+            await self._put_off(lease, error.reason, detail=error.message, alarming=is_definitive(error))
+            return order or await self._load(lease.order_id)
+        except Exception:
+            await self._put_off(lease, "INTERNAL_ERROR", detail="the error that follows", alarming=True)
+            raise
+        return order
 
     async def _conclude(self, order: Order, step: Step, reply: Reply) -> tuple[Order, bool]:
         """Appends what follows from a reply, also when a person's command came in between.
@@ -184,11 +190,18 @@ class Driver:
             raise LookupError(f"order {order_id} has a saga and no history")
         return order
 
-    async def _put_off(self, lease: Lease, reason: str, *, alarming: bool) -> None:
+    async def _put_off(self, lease: Lease, reason: str, *, detail: str, alarming: bool) -> None:
         """Puts a step off. Alarming is a refusal that is none of the saga's replies: then two ledgers disagree."""
         pause = self._pace.pause(lease.attempts)
         log = self._log.error if alarming else self._log.info
-        log("step put off", order=lease.order_id, step=lease.step, reason=reason, attempts=lease.attempts + 1)
+        log(
+            "step put off",
+            order=lease.order_id,
+            step=lease.step,
+            reason=reason,
+            detail=detail,
+            tries=lease.attempts + 1,
+        )
         self._metrics.asked_again.labels(lease.step.partition(":")[0], reason).inc()
 
         async def work(tx: Transaction) -> None:

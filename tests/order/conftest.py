@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
 import pytest
+import pytest_asyncio
 from google.type.postal_address_pb2 import PostalAddress
 from sqlalchemy import text
 
@@ -16,7 +18,7 @@ from mesh.money import Money
 from mesh.wire import money_to_proto
 from services.order.__main__ import build
 from services.order.settings import OrderSettings
-from tests.fixtures.servers import until
+from tests.fixtures.servers import NatsServer, Postgres, until
 from tests.harness import Harness, ServiceUnderTest, Tokens
 from tests.order.neighbours import Inventory, Payment, Product
 from zoco.inventory.v1.inventory_service_pb2_grpc import add_InventoryServiceServicer_to_server
@@ -113,11 +115,12 @@ class Shop:
     harness: Harness
     tokens: Tokens
     peers: Mapping[str, Sequence[str]]
-    product: Product = field(default_factory=Product)
-    inventory: Inventory = field(default_factory=Inventory)
-    payment: Payment = field(default_factory=Payment)
+    product: Product
+    inventory: Inventory
+    payment: Payment
     running: ServiceUnderTest | None = None
     """The process that was started last."""
+    database_url: str | None = None
 
     def __post_init__(self) -> None:
         self.tea = self.stock("Tea", "4.50", 10)
@@ -137,11 +140,15 @@ class Shop:
     @asynccontextmanager
     async def open(self, **settings: Any) -> AsyncIterator[ServiceUnderTest]:
         """Runs a process of order; the first makes the database, later ones find it."""
-        url = self.running.database_url if self.running else None
         async with self.harness.running(
-            "order", build, settings=OrderSettings, peers=self.peers, database_url=url, **{**QUICK, **settings}
+            "order",
+            build,
+            settings=OrderSettings,
+            peers=self.peers,
+            database_url=self.database_url,
+            **{**QUICK, **settings},
         ) as running:
-            self.running = running
+            self.running, self.database_url = running, running.database_url
             yield running
 
     def customer(self, user_id: str | None = None, at: ServiceUnderTest | None = None) -> Person:
@@ -172,23 +179,56 @@ class Shop:
         await until(nothing_due)
 
 
-@pytest.fixture
-async def neighbourhood(harness: Harness, tokens: Tokens) -> AsyncIterator[Shop]:
+@dataclass
+class Surroundings:
+    """What the tests of a module share: a broker, the neighbours' servers, and a process of order."""
+
+    harness: Harness
+    peers: dict[str, Sequence[str]]
+    product: Product = field(default_factory=Product)
+    inventory: Inventory = field(default_factory=Inventory)
+    payment: Payment = field(default_factory=Payment)
+    standing: ServiceUnderTest | None = None
+
+    def shop(self) -> Shop:
+        """Neighbours that know nothing of the test before."""
+        for neighbour in (self.product, self.inventory, self.payment):
+            neighbour.begin()
+        return Shop(self.harness, self.harness.tokens, self.peers, self.product, self.inventory, self.payment)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def surroundings(
+    postgres_session: Postgres, tmp_path_factory: pytest.TempPathFactory, pki: Path, tokens: Tokens
+) -> AsyncIterator[Surroundings]:
+    nats = NatsServer(tmp_path_factory.mktemp("order") / "nats")
+    nats.start()
+    around = Surroundings(Harness(postgres_session, nats.url, pki, tokens), {})
+    try:
+        async with AsyncExitStack() as stack:
+            for name, servicer in (
+                ("product", (add_ProductServiceServicer_to_server, around.product)),
+                ("inventory", (add_InventoryServiceServicer_to_server, around.inventory)),
+                ("payment", (add_PaymentServiceServicer_to_server, around.payment)),
+            ):
+                around.peers[name] = [await stack.enter_async_context(around.harness.neighbour(name, servicer))]
+            around.standing = await stack.enter_async_context(around.shop().open())
+            yield around
+    finally:
+        nats.stop()
+        postgres_session.drop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def neighbourhood(surroundings: Surroundings) -> Shop:
     """The neighbours, and no process of order yet."""
-    peers: dict[str, Sequence[str]] = {}
-    shop = Shop(harness, tokens, peers)
-    async with AsyncExitStack() as stack:
-        for name, servicer in (
-            ("product", (add_ProductServiceServicer_to_server, shop.product)),
-            ("inventory", (add_InventoryServiceServicer_to_server, shop.inventory)),
-            ("payment", (add_PaymentServiceServicer_to_server, shop.payment)),
-        ):
-            peers[name] = [await stack.enter_async_context(harness.neighbour(name, servicer))]
-        yield shop
+    return surroundings.shop()
 
 
-@pytest.fixture
-async def shop(neighbourhood: Shop) -> AsyncIterator[Shop]:
-    """A shop with one process of order."""
-    async with neighbourhood.open():
-        yield neighbourhood
+@pytest_asyncio.fixture(loop_scope="module")
+async def shop(surroundings: Surroundings) -> Shop:
+    """A shop with a process of order that knows of no order."""
+    fresh = surroundings.shop()
+    fresh.running = surroundings.standing
+    await fresh.change("TRUNCATE events, saga, orders, shipping_address, outbox, idempotency")
+    return fresh

@@ -61,6 +61,10 @@ class Disturbed:
     """Counts calls, and disturbs them as a test says."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Forgets everything."""
         self.calls: Counter[str] = Counter()
         self.keys: list[str] = []
         self.disturbances: dict[str, Disturbance] = defaultdict(Disturbance)
@@ -106,8 +110,8 @@ async def refuse(context: Any, error: MeshError) -> NoReturn:
 class Product(Disturbed, ProductServiceServicer):
     """A catalog."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def begin(self) -> None:
+        super().begin()
         self.products: dict[str, product_pb2.Product] = {}
 
     def sell(self, name: str, price: Money) -> str:
@@ -130,8 +134,8 @@ class Product(Disturbed, ProductServiceServicer):
 class Inventory(Disturbed, InventoryServiceServicer):
     """Stock with reservations that are whole or not at all, and tombstones."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def begin(self) -> None:
+        super().begin()
         self.available: Counter[str] = Counter()
         self.reserved: Counter[str] = Counter()
         self.sold: Counter[str] = Counter()
@@ -218,8 +222,8 @@ class Account:
 class Payment(Disturbed, PaymentServiceServicer):
     """A payment service over a provider with the sandbox's tokens."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def begin(self) -> None:
+        super().begin()
         self.accounts: dict[str, Account] = {}
         self.charges: Counter[str] = Counter()
         """How often money was taken, by order."""

@@ -12,6 +12,8 @@ from tests.order.conftest import Shop, State, refused
 from tests.order.neighbours import AWAY
 from zoco.order.v1 import order_service_pb2 as service
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 def euros(amount: str) -> Money:
     return Money.from_decimal("EUR", amount)

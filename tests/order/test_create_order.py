@@ -17,6 +17,8 @@ from tests.order.neighbours import AWAY
 from zoco.order.v1 import order_service_pb2 as service
 from zoco.product.v1 import product_pb2
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def test_an_order_is_confirmed_paid_and_sold(shop: Shop) -> None:
     buyer = shop.customer()

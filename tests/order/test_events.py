@@ -1,5 +1,8 @@
 """What others hear of orders, what order hears of others, and what it counts."""
 
+import asyncio
+
+import pytest
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from prometheus_client import generate_latest
@@ -11,6 +14,8 @@ from tests.fixtures.servers import until
 from tests.order.conftest import ADDRESS, Shop, refused
 from zoco.order.v1 import order_events_pb2 as events
 from zoco.user.v1.user_events_pb2 import UserDeleted
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def published(shop: Shop, order_id: str) -> list[Message]:
@@ -79,10 +84,10 @@ async def test_events_reach_the_broker(shop: Shop) -> None:
     )
 
 
-async def test_where_orders_go_is_erased_with_the_account(shop: Shop, nats: str) -> None:
+async def test_where_orders_go_is_erased_with_the_account(shop: Shop) -> None:
     buyer, other = shop.customer(), shop.customer()
     order, kept = await buyer.create((shop.tea, 1)), await other.create((shop.tea, 1))
-    async with announcing(nats, "user") as announcer:
+    async with announcing(shop.harness.nats_url, "user") as announcer:
         await announcer.publish([Announced(UserDeleted(user_id=buyer.user_id), aggregate_id=buyer.user_id)])
 
         async def erased() -> bool:
@@ -93,16 +98,28 @@ async def test_where_orders_go_is_erased_with_the_account(shop: Shop, nats: str)
     assert (await other.get(kept.id)).shipping_address == ADDRESS
 
 
-async def test_the_business_is_counted(shop: Shop) -> None:
-    buyer = shop.customer()
-    await buyer.cancel((await buyer.create((shop.tea, 1))).id)
-    await refused(buyer.create((shop.tea, 1), card="tok_declined"))
-    counted = generate_latest(shop.order.running.runtime.registry).decode()
-    for line in (
-        "orders_created_total 2.0",
-        "orders_cancelled_total 1.0",
-        'order_processing_time_seconds_count{outcome="CONFIRMED"} 1.0',
-        'order_processing_time_seconds_count{outcome="REJECTED"} 1.0',
-        "active_orders 0.0",
-    ):
-        assert line in counted
+async def test_the_business_is_counted(neighbourhood: Shop) -> None:
+    shop = neighbourhood
+    async with shop.open() as running:
+
+        def counted() -> str:
+            return generate_latest(running.running.runtime.registry).decode()
+
+        buyer = shop.customer()
+        await buyer.cancel((await buyer.create((shop.tea, 1))).id)
+        await refused(buyer.create((shop.tea, 1), card="tok_declined"))
+        for line in (
+            "orders_created_total 2.0",
+            "orders_cancelled_total 1.0",
+            'order_processing_time_seconds_count{outcome="CONFIRMED"} 1.0',
+            'order_processing_time_seconds_count{outcome="REJECTED"} 1.0',
+        ):
+            assert line in counted()
+        gate = shop.payment.stop_at("Capture", effect=False)
+        creating = asyncio.create_task(buyer.create((shop.tea, 1)))
+        await gate.reached.wait()
+        await until(lambda: 'order_saga_age_seconds{step="capture"}' in counted())
+        assert "active_orders 1.0" in counted()
+        gate.opened.set()
+        await creating
+        await until(lambda: "active_orders 0.0" in counted())

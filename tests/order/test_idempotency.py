@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, Final
 
 import grpc
+import pytest
 from google.protobuf.message import Message
 
 from mesh.errors import Aborted, InvalidArgument, from_rpc_error
@@ -15,6 +16,9 @@ from tests.order.conftest import ADDRESS, Shop, State, refused
 from zoco.order.v1 import order_pb2
 from zoco.order.v1 import order_service_pb2 as service
 from zoco.product.v1 import product_pb2
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 SERVICE: Final = "/zoco.order.v1.OrderService/"
 

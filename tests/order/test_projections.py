@@ -3,12 +3,17 @@
 import asyncio
 from typing import Any, Final
 
+import pytest
+
 from mesh.money import Money
 from services.order import projections, store
 from services.order.projections import view_of
 from services.order.saga import next_step
 from tests.order.conftest import Person, Shop, refused
 from tests.order.neighbours import AWAY
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 STRANGERS: Final = """
     INSERT INTO orders

@@ -13,6 +13,8 @@ from tests.order.conftest import Person, Shop, State, refused
 from tests.order.neighbours import AWAY
 from zoco.order.v1 import order_service_pb2 as service
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def events_of(person: Person, order_id: str, **page: object) -> service.ListOrderEventsResponse:
     request = service.ListOrderEventsRequest(id=order_id, **page)  # type: ignore[arg-type]

@@ -5,9 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import pytest
+
 from tests.fixtures.servers import until
 from tests.order.conftest import Person, Shop, State
 from tests.order.neighbours import AWAY, Disturbed
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 ABRUPT: Final = {"ZOCO_GRACE_SECONDS": 0}
 """A process that ends in the middle of what it does."""
