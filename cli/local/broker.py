@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cli.local import binaries
 from cli.local.home import Home, write_private
-from cli.local.ports import LOOPBACK
+from cli.local.portcheck import LOOPBACK
 from cli.local.probes import HttpHealth
 from cli.local.process import ProcessSpec
 from cli.local.spawning import Program

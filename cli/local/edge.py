@@ -8,7 +8,7 @@ from http.client import HTTPException
 from cli.local import binaries
 from cli.local.home import write_private
 from cli.local.pki import EDGE_TLS
-from cli.local.ports import LOOPBACK
+from cli.local.portcheck import LOOPBACK
 from cli.local.probes import HttpHealth, http_request
 from cli.local.process import ProcessSpec
 from cli.local.settings import PROJECT
@@ -47,9 +47,9 @@ def edge_process(shop: Shop) -> ProcessSpec:
                 "--disable-hot-restart",
                 "--log-level",
                 "warning",
-            # Ten seconds by default: too long for somebody who follows the access log.
-            "--file-flush-interval-msec",
-            "1000",
+                # Ten seconds by default: too long for somebody who follows the access log.
+                "--file-flush-interval-msec",
+                "1000",
             )
         ),
         log=shop.home.log("edge"),

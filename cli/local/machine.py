@@ -1,6 +1,7 @@
 """Brings the whole system up in one process's care, and down again."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Any
 
-from cli.failures import Failure
+from cli.failures import Failure, PortTaken
 from cli.local import catalog, migrations, pki
 from cli.local.broker import nats_process, nats_url
 from cli.local.control import ControlServer
@@ -29,6 +30,7 @@ from cli.local.spawning import ForkSpawner
 from cli.local.supervisor import Supervisor, as_rows
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_RESERVE_ATTEMPTS = 5
 _IDENTITIES = ("edge", PORTAL, "operator", PROBE_IDENTITY)
 
 
@@ -83,9 +85,9 @@ class Machine:
         # Places are given out over the whole contract: a service keeps its port whatever else is started, and the
         # edge has a route to one that is not.
         places = slots(workloads, self._settings.replicas)
+        last = previous.ports if previous else None
         ours = self._settings.database_url is None, self._settings.nats_url is None
-        ports = plan(self._settings, places, previous.ports if previous else None, database=ours[0], broker=ours[1])
-        self._reservation = Reservation(every_port(ports))
+        ports = self._reserve(lambda: plan(self._settings, places, last, database=ours[0], broker=ours[1]))
         if names and self._settings.preload:
             await self._spawner.open()
         shop = self._shop(ports, places, names)
@@ -104,6 +106,17 @@ class Machine:
         finally:
             if edge is not None:
                 await asyncio.gather(edge, return_exceptions=True)
+        return ports
+
+    def _reserve(self, choose: Callable[[], Ports]) -> Ports:
+        """Return chosen ports once they are ours: another shop may choose the same ones at the same moment."""
+        for _ in range(_RESERVE_ATTEMPTS):
+            ports = choose()
+            with contextlib.suppress(PortTaken):
+                self._reservation = Reservation(every_port(ports))
+                return ports
+        ports = choose()
+        self._reservation = Reservation(every_port(ports))
         return ports
 
     def _chosen(self, names: list[str]) -> list[str]:

@@ -1,14 +1,11 @@
 """Which port belongs to whom: fixed for the edge, blocks for services and metrics, free ones for the rest."""
 
-import errno
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import psutil
-
 from cli.failures import Failure, PortTaken
+from cli.local.portcheck import LOOPBACK, is_free, require_free
 from cli.local.settings import (
     DEFAULT_EDGE_PORT,
     DEFAULT_EDGE_TLS_PORT,
@@ -17,7 +14,6 @@ from cli.local.settings import (
     LocalSettings,
 )
 
-LOOPBACK = "127.0.0.1"
 PORTAL = "portal"
 
 # The portal keeps the eighth place of each block, and the metrics block's ninth for its page; services that come later
@@ -178,46 +174,3 @@ def _choose(preferred: int, taken: set[int]) -> int:
             port = int(probe.getsockname()[1])
     taken.add(port)
     return port
-
-
-def is_free(port: int) -> bool:
-    """Return whether a server of ours could listen on `port`."""
-    # Linux counts a listener on all addresses as one on loopback too; others have to be asked for it.
-    addresses = (LOOPBACK,) if sys.platform == "linux" else (LOOPBACK, "0.0.0.0")  # noqa: S104 - bound for a moment
-    for address in addresses:
-        with socket.socket() as probe:
-            # Without it, the closed connections of the last run would count as taken for a minute.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((address, port))
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    return False
-                raise Failure(f"Port {port} cannot be used: {error.strerror}.") from None
-    return True
-
-
-def require_free(port: int, purpose: str, variable: str) -> None:
-    """Check that nobody listens on `port`.
-
-    Raises:
-        PortTaken: with the program and pid that does, and the variable that moves ours.
-    """
-    if not is_free(port):
-        raise PortTaken(f"Port {port} for {purpose} is taken by {_owner(port)}; set {variable} to move ours.")
-
-
-def _owner(port: int) -> str:
-    try:
-        connections = [each for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port == port]
-    except psutil.AccessDenied:  # macOS shows other processes' sockets to root only
-        return "another process"
-    listening = [each for each in connections if each.status == psutil.CONN_LISTEN]
-    for connection in listening or connections:
-        if connection.pid is None:
-            return "another user's process"
-        try:
-            return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-        except psutil.NoSuchProcess:
-            continue
-    return "another process"

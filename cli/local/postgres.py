@@ -16,7 +16,7 @@ from cli.failures import CorruptState, Failure
 from cli.local import binaries
 from cli.local.account import Account, database_account
 from cli.local.home import Home
-from cli.local.ports import LOOPBACK
+from cli.local.portcheck import LOOPBACK
 from cli.local.probes import PostgresHealth
 from cli.local.process import ProcessSpec
 from cli.local.spawning import Program, launched

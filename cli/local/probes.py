@@ -11,7 +11,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from psycopg.pq import PGconn, Ping
 
-from cli.local.ports import LOOPBACK
+from cli.local.portcheck import LOOPBACK
 
 Probe = Callable[[], Awaitable[str | None]]
 

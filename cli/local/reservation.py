@@ -1,4 +1,4 @@
-"""Keeps our ports from being given to somebody's outgoing connection while nobody listens on them.
+"""Keeps our ports from other shops, and from somebody's outgoing connection while nobody listens on them.
 
 The services' ports, 50051 upward, lie within the range from which Linux picks the local end of a connection. Without
 this, a connection to the database may sit on a service's port when that service wants to listen; and a client that
@@ -12,18 +12,29 @@ import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
 
-from cli.local.ports import LOOPBACK, Ports
+from cli.failures import PortTaken
+from cli.local.portcheck import LOOPBACK, claim
+from cli.local.ports import Ports
 
 
 class Reservation:
     """Ports that are ours until `close`."""
 
     def __init__(self, ports: Iterable[int]) -> None:
-        """Reserve `ports` on loopback. One that is taken is left to whoever wants to listen on it, to fail there."""
+        """Reserve `ports` on loopback.
+
+        Raises:
+            PortTaken: another shop was faster with one of them.
+        """
         self._sockets = ExitStack()
         if sys.platform != "linux":  # elsewhere the second bind would be refused
             return
         for port in ports:
+            claimed = claim(port)
+            if claimed is None:
+                self._sockets.close()
+                raise PortTaken(f"Port {port} was just taken by another shop on this machine; start again.")
+            self._sockets.enter_context(claimed)
             held = self._sockets.enter_context(socket.socket())
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -7,7 +7,8 @@ from cli.failures import NotRunning
 from cli.local import catalog
 from cli.local.credentials import Credentials, credentials, passwords
 from cli.local.home import Home
-from cli.local.ports import LOOPBACK, Ports
+from cli.local.portcheck import LOOPBACK
+from cli.local.ports import Ports
 from cli.local.postgres import Database, local_database
 from cli.local.runfile import read_run_state
 from cli.local.settings import LocalSettings

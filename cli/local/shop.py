@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from cli.local.credentials import Credentials, Secrets
 from cli.local.home import Home
-from cli.local.ports import LOOPBACK, PORTAL, Ports, Slot
+from cli.local.portcheck import LOOPBACK
+from cli.local.ports import PORTAL, Ports, Slot
 from cli.local.postgres import Database
 from cli.local.probes import GrpcHealth
 from cli.local.process import ProcessSpec

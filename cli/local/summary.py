@@ -1,7 +1,8 @@
 """The closing table of addresses and a first order to paste."""
 
 from cli.local.home import Home
-from cli.local.ports import LOOPBACK, Ports
+from cli.local.portcheck import LOOPBACK
+from cli.local.ports import Ports
 
 
 def addresses(home: Home, ports: Ports) -> list[tuple[str, str]]:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from cli.failures import Failure, PortTaken
-from cli.local.ports import Ports, is_free, plan, slots
+from cli.local.portcheck import is_free
+from cli.local.ports import Ports, plan, slots
+from cli.local.reservation import Reservation, every_port
 from cli.local.settings import LocalSettings
-from tests.cli.checkout import free_edge_port
+from tests.cli.checkout import free_edge_port, free_port
 
 SHOP = ["user", "product", "inventory", "order", "payment", "notification", "analytics"]
 
@@ -114,6 +116,24 @@ def test_a_block_that_was_asked_for_does_not_move(monkeypatch: pytest.MonkeyPatc
     given = settings(monkeypatch, ZOCO_EDGE_PORT=str(free_edge_port()), ZOCO_SERVICES_PORT=str(base))
     with pytest.raises(PortTaken, match=rf"Port {base + 3} for the services is taken by .* set ZOCO_SERVICES_PORT"):
         planned(given)
+
+
+def test_a_port_that_another_shop_has_claimed_is_not_free() -> None:
+    port = free_port()
+    ours = Reservation([port])
+    assert not is_free(port)
+    with pytest.raises(PortTaken, match=f"Port {port} was just taken by another shop"):
+        Reservation([port])
+    ours.close()
+    assert is_free(port)
+
+
+def test_two_shops_that_start_together_get_different_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = planned(settings(monkeypatch, ZOCO_EDGE_PORT=str(free_edge_port())))
+    claims = Reservation(every_port(first))
+    second = planned(settings(monkeypatch, ZOCO_EDGE_PORT=str(free_edge_port())))
+    assert not set(every_port(first)) & set(every_port(second))
+    claims.close()
 
 
 def test_ports_of_the_last_start_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

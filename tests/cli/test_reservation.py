@@ -41,6 +41,5 @@ def test_a_client_that_keeps_trying_never_connects_to_itself() -> None:
 
 def test_a_port_that_is_taken_is_left_to_its_owner() -> None:
     with socket.create_server(("127.0.0.1", 0)) as owner:
-        held = Reservation([owner.getsockname()[1]])
-        held.close()
+        Reservation([owner.getsockname()[1]]).close()
         assert owner.fileno() > 0
