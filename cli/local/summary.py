@@ -12,7 +12,6 @@ def addresses(home: Home, ports: Ports) -> list[tuple[str, str]]:
         ("REST", f"{edge}/v1"),
         ("gRPC, gRPC-Web", f"{LOOPBACK}:{ports.edge}"),
         ("https", f"https://{LOOPBACK}:{ports.edge_tls}  (certificate authority: {home.pki / 'ca.pem'})"),
-        ("API page", f"{edge}/docs"),
         ("health", f"{edge}/healthz"),
         ("services (mTLS)", ", ".join(f"{name} {port}" for name, port in ports.services.items())),
         ("metrics", ", ".join(f"{name} {port}" for name, port in ports.metrics.items())),
