@@ -1,4 +1,8 @@
-"""The SQL of the catalog that writes: one statement for one row and for a thousand."""
+"""The SQL of the catalog but for lists: one statement for one row and for a thousand.
+
+Where an array stands in a subquery, PostgreSQL cannot see its length, expects nothing of a plan made for it, and keeps
+one plan for all calls.
+"""
 
 from typing import Final
 
@@ -13,7 +17,7 @@ PRODUCT: Final = """
 FIND: Final = text(f"""
     SELECT {PRODUCT}, COALESCE(availability.available, 0) AS available
     FROM product LEFT JOIN availability ON availability.product_id = product.id
-    WHERE product.id = ANY(CAST(:ids AS uuid[]))
+    WHERE product.id = ANY(CAST((SELECT :ids) AS uuid[]))
 """)  # noqa: S608 - constants only
 
 LOCK: Final = text(f"""
