@@ -11,8 +11,9 @@ _NANOSECONDS_A_MILLISECOND = 1_000_000
 def uuid7() -> str:
     """A new UUID version 7 in its canonical text form.
 
-    48 bits of Unix milliseconds, then 12 bits of the fraction of that millisecond (RFC 9562, section 6.2, method 3): ids that
-    one process makes sort in the order they were made, to about 250 ns, and no state is kept between calls. 62 bits are random.
+    48 bits of Unix milliseconds, then 12 bits of the fraction of that millisecond (RFC 9562, section 6.2, method 3):
+    ids that one process makes sort in the order they were made, to about 250 ns, and no state is kept between calls.
+    62 bits are random.
     """
     milliseconds, nanoseconds = divmod(time.time_ns(), _NANOSECONDS_A_MILLISECOND)
     fraction = (nanoseconds << 12) // _NANOSECONDS_A_MILLISECOND
