@@ -1,5 +1,6 @@
 """AnalyticsService on the wire: requests into use cases, results into responses."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -24,6 +25,10 @@ from zoco.analytics.v1.analytics_service_pb2_grpc import AnalyticsServiceService
 
 DEFAULT_PRODUCTS: Final = 10
 """How many products are ranked where the request does not say."""
+
+
+PACE_SECONDS: Final = 0.25
+"""How long, at least, between two looks of one watch: on a busy day there is a change at every moment."""
 
 
 class AnalyticsServicer(AnalyticsServiceServicer):
@@ -57,8 +62,13 @@ class AnalyticsServicer(AnalyticsServiceServicer):
     ) -> None:
         """Today so far, and again whenever it changes; at midnight the next day begins."""
         require_position(request.position)  # refused before the stream begins
+        loop = asyncio.get_running_loop()
+        read_at = float("-inf")
 
         async def read(position: str) -> Sequence[Step]:
+            nonlocal read_at
+            await asyncio.sleep(max(0.0, read_at + PACE_SECONDS - loop.time()))
+            read_at = loop.time()
             summary = summary_to_proto(await self._analytics.today())
             seen = position_of(summary)
             return [] if seen == position else [Step(service.WatchSalesResponse(summary=summary), seen)]

@@ -56,14 +56,26 @@ _SERIES: Final = text("""
     FROM sold FULL JOIN given_back USING (place)
 """)
 
+# Ranked first: only what is shown is looked up by name.
 _TOP: Final = """
-    SELECT product_id::text AS product_id, sum(units) AS units, sum(amount) AS revenue,
-           (array_agg(name ORDER BY confirm_time DESC, order_id DESC, line DESC))[1] AS name
-    FROM sale_line
-    WHERE currency = :currency AND confirm_time >= :start AND confirm_time < :end
-    GROUP BY product_id
-    ORDER BY {ranks}, sale_line.product_id
-    LIMIT :most
+    SELECT ranked.product_id::text AS product_id, units, revenue, last_sold.name
+    FROM (
+        SELECT product_id, sum(units) AS units, sum(amount) AS revenue
+        FROM sale_line
+        WHERE currency = :currency AND confirm_time >= :start AND confirm_time < :end
+        GROUP BY product_id
+        ORDER BY {ranks}, product_id
+        LIMIT :most
+    ) AS ranked
+    CROSS JOIN LATERAL (
+        SELECT name
+        FROM sale_line
+        WHERE product_id = ranked.product_id
+          AND currency = :currency AND confirm_time >= :start AND confirm_time < :end
+        ORDER BY confirm_time DESC, order_id DESC, line DESC
+        LIMIT 1
+    ) AS last_sold
+    ORDER BY {ranks}, ranked.product_id
 """
 
 _RANKED: Final[Mapping[Measure, Any]] = {

@@ -48,7 +48,13 @@ sale_line = Table(
     Column("confirm_time", _moment, nullable=False),
     comment="Lines of orders confirmed",
 )
-Index("sale_line_time", sale_line.c.currency, sale_line.c.confirm_time)
+Index(
+    "sale_line_time",
+    sale_line.c.currency,
+    sale_line.c.confirm_time,
+    postgresql_include=["product_id", "units", "amount"],
+)
+Index("sale_line_product", sale_line.c.product_id, sale_line.c.confirm_time)
 
 refund = Table(
     "refund",

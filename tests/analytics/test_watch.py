@@ -4,8 +4,6 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from mesh.errors import InvalidArgument
 from services.analytics.__main__ import build
 from services.analytics.settings import AnalyticsSettings
@@ -80,12 +78,11 @@ async def test_a_watch_without_a_position_begins_anew_in_an_empty_shop(shop: Sho
     assert message.position
 
 
-@pytest.mark.parametrize("position", ["7", "x" * 32, "A" * 32, "0" * 33])
-async def test_a_position_of_another_stream_is_refused(shop: Shop, position: str) -> None:
-    wrong = await refused(watch(shop, position).read())
-
-    assert isinstance(wrong, InvalidArgument)
-    assert (wrong.reason, [each.field for each in wrong.field_violations]) == ("INVALID_FIELD", ["position"])
+async def test_a_position_of_another_stream_is_refused(shop: Shop) -> None:
+    for position in ("7", "x" * 32, "A" * 32, "0" * 33, "é" * 32):
+        wrong = await refused(watch(shop, position).read())
+        assert isinstance(wrong, InvalidArgument)
+        assert (wrong.reason, [each.field for each in wrong.field_violations]) == ("INVALID_FIELD", ["position"])
 
 
 async def test_at_midnight_the_next_day_begins(harness: Harness, tokens: Tokens, bus: Any) -> None:

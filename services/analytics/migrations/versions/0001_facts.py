@@ -42,7 +42,13 @@ def upgrade() -> None:
         sa.Column("confirm_time", sa.DateTime(timezone=True), nullable=False),
         comment="Lines of orders confirmed",
     )
-    op.create_index("sale_line_time", "sale_line", ["currency", "confirm_time"])
+    op.create_index(
+        "sale_line_time",
+        "sale_line",
+        ["currency", "confirm_time"],
+        postgresql_include=["product_id", "units", "amount"],
+    )
+    op.create_index("sale_line_product", "sale_line", ["product_id", "confirm_time"])
     op.create_table(
         "refund",
         sa.Column("event_id", sa.Uuid, primary_key=True),
