@@ -59,8 +59,12 @@ def test_a_reason_from_a_newer_neighbour_keeps_the_class() -> None:
 
 def test_every_reason_of_the_contract_says_its_status_and_example_metadata() -> None:
     lines = Path("protos/zoco/mesh/v1/error_reason.proto").read_text().splitlines()
-    for number, line in enumerate(lines):
+    comment = ""
+    for line in lines:
+        if line.strip().startswith("//"):
+            comment += line
+            continue
         if " = " in line and "UNSPECIFIED" not in line and "syntax" not in line:
-            comment = lines[number - 1]
             assert comment.rstrip().endswith("`"), f"no example metadata above {line.strip()}"
             assert any(code.name in comment for code in grpc.StatusCode), f"no status above {line.strip()}"
+        comment = ""

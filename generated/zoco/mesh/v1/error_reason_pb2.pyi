@@ -97,7 +97,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     DEADLINE_TOO_SHORT: _ErrorReason.ValueType  # 81
     """DEADLINE_EXCEEDED. Less than 50 ms of the caller's time were left when the call came; it was not started. `{}`"""
     DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 90
-    """UNAVAILABLE. Something the call needs is not reachable; nothing was changed. `{"dependency": "payment"}`"""
+    """UNAVAILABLE. Something the call needs is not reachable. Nothing was changed, unless `outcome` says `unknown`: then a
+    repeat with the same idempotency key finds out. `{"dependency": "payment"}`
+    """
     DRAINING: _ErrorReason.ValueType  # 91
     """UNAVAILABLE. The process is stopping; ask another. `{}`"""
     METHOD_UNKNOWN: _ErrorReason.ValueType  # 95
@@ -183,7 +185,9 @@ DEADLINE_OVER: ErrorReason.ValueType  # 80
 DEADLINE_TOO_SHORT: ErrorReason.ValueType  # 81
 """DEADLINE_EXCEEDED. Less than 50 ms of the caller's time were left when the call came; it was not started. `{}`"""
 DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 90
-"""UNAVAILABLE. Something the call needs is not reachable; nothing was changed. `{"dependency": "payment"}`"""
+"""UNAVAILABLE. Something the call needs is not reachable. Nothing was changed, unless `outcome` says `unknown`: then a
+repeat with the same idempotency key finds out. `{"dependency": "payment"}`
+"""
 DRAINING: ErrorReason.ValueType  # 91
 """UNAVAILABLE. The process is stopping; ask another. `{}`"""
 METHOD_UNKNOWN: ErrorReason.ValueType  # 95
