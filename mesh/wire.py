@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money as MoneyMessage
 
 from mesh.errors import invalid_field
-from mesh.money import InvalidCurrency, Money, exponent
+from mesh.money import InvalidAmount, InvalidCurrency, Money, exponent
 
 _NANOS = 1_000_000_000
 
@@ -30,8 +30,8 @@ def money_from_proto(message: MoneyMessage, *, field: str) -> Money:
         field: Path of the field, for the violation.
 
     Raises:
-        InvalidArgument: An unknown currency, nanos out of range or of another sign than units, or more decimals than
-            the currency has. Names the field.
+        InvalidArgument: An unknown currency, nanos out of range or of another sign than units, more decimals than the
+            currency has, or more units than can be stored. Names the field.
     """
     currency = message.currency_code
     try:
@@ -46,7 +46,10 @@ def money_from_proto(message: MoneyMessage, *, field: str) -> Money:
     if rest:
         raise invalid_field(f"{field}.nanos", f"{currency} has {decimals} decimals")
     sign = -1 if units < 0 or nanos < 0 else 1
-    return Money(currency, sign * (abs(units) * scale + minor))
+    try:
+        return Money(currency, sign * (abs(units) * scale + minor))
+    except InvalidAmount as beyond:
+        raise invalid_field(f"{field}.units", "must be an amount that can be stored") from beyond
 
 
 def timestamp_to_proto(moment: datetime) -> Timestamp:
@@ -57,8 +60,45 @@ def timestamp_to_proto(moment: datetime) -> Timestamp:
 
 
 def timestamp_from_proto(message: Timestamp) -> datetime:
-    """Reads google.protobuf.Timestamp as an aware UTC time; what is below a microsecond is cut off."""
+    """Reads google.protobuf.Timestamp as an aware UTC time; what is below a microsecond is cut off.
+
+    Raises:
+        ValueError: It lies outside of the years 1 to 9999. In a request, read it with `moment_from_proto`.
+        OverflowError: Likewise, further away.
+    """
     return message.ToDatetime(tzinfo=UTC)
+
+
+def moment_from_proto(message: Timestamp, *, field: str) -> datetime:
+    """Reads a time that a request names, which over gRPC may be any number.
+
+    Args:
+        message: The time as it came.
+        field: Path of the field, for the violation.
+
+    Raises:
+        InvalidArgument: It lies outside of the years 1 to 9999.
+    """
+    try:
+        return timestamp_from_proto(message)
+    except (ValueError, OverflowError) as beyond:
+        raise invalid_field(field, "must lie within the years 1 and 9999") from beyond
+
+
+def canonical_id(value: str) -> str:
+    """The canonical form of a UUID that validation has let through; hexadecimal digits may come in capitals."""
+    return value.lower()
+
+
+def plain_text(value: str, *, field: str) -> str:
+    """A text that PostgreSQL can hold.
+
+    Raises:
+        InvalidArgument: It holds a NUL character.
+    """
+    if "\0" in value:
+        raise invalid_field(field, "must not hold a NUL character")
+    return value
 
 
 def masked_fields(

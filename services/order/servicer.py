@@ -9,16 +9,14 @@ from mesh.data.wakes import Wakes
 from mesh.errors import MeshError
 from mesh.paging import next_token, read_page
 from mesh.streams import Step, watch
-from mesh.wire import money_to_proto, timestamp_from_proto
+from mesh.wire import canonical_id, moment_from_proto, money_to_proto, plain_text
 from services.order.app import Orders
 from services.order.events import Shipment
 from services.order.store import Shown
 from services.order.wire import (
     amount_from_proto,
-    canonical,
     items_to_proto,
     order_to_proto,
-    plain_text,
     position_from_text,
     quantities_from_proto,
     state_from_proto,
@@ -61,14 +59,14 @@ class OrderServicer(OrderServiceServicer):
 
     async def GetOrder(self, request: service.GetOrderRequest, context: Any) -> order_pb2.Order:
         """One order, as it is or as it was."""
-        as_of = timestamp_from_proto(request.as_of) if request.HasField("as_of") else None
-        return _to_proto(await self._orders.get(canonical(request.id), by=current_call(), as_of=as_of))
+        as_of = moment_from_proto(request.as_of, field="as_of") if request.HasField("as_of") else None
+        return _to_proto(await self._orders.get(canonical_id(request.id), by=current_call(), as_of=as_of))
 
     async def ListOrders(self, request: service.ListOrdersRequest, context: Any) -> service.ListOrdersResponse:
         """Orders, newest first."""
         page = read_page(request, uuid_from_text)
         found = await self._orders.find_many(
-            user_id=canonical(request.user_id) or None,
+            user_id=canonical_id(request.user_id) or None,
             state=state_from_proto(request.state),
             before=page.after[0] if page.after else None,
             most=page.size + 1,
@@ -85,13 +83,13 @@ class OrderServicer(OrderServiceServicer):
     async def CancelOrder(self, request: service.CancelOrderRequest, context: Any) -> order_pb2.Order:
         """Calls an order off."""
         reason = plain_text(request.reason, field="reason")
-        return _to_proto(await self._orders.cancel(canonical(request.id), reason, by=current_call()))
+        return _to_proto(await self._orders.cancel(canonical_id(request.id), reason, by=current_call()))
 
     async def RefundOrder(self, request: service.RefundOrderRequest, context: Any) -> order_pb2.Order:
         """Gives money back."""
         amount = amount_from_proto(request.amount) if request.HasField("amount") else None
         reason = plain_text(request.reason, field="reason")
-        return await self._answer_once(self._orders.refund(canonical(request.id), amount, reason, by=current_call()))
+        return await self._answer_once(self._orders.refund(canonical_id(request.id), amount, reason, by=current_call()))
 
     async def ShipOrder(self, request: service.ShipOrderRequest, context: Any) -> order_pb2.Order:
         """Notes that an order is on its way."""
@@ -99,11 +97,11 @@ class OrderServicer(OrderServiceServicer):
             plain_text(request.carrier, field="carrier"),
             plain_text(request.tracking_number, field="tracking_number"),
         )
-        return _to_proto(await self._orders.ship(canonical(request.id), shipment, by=current_call()))
+        return _to_proto(await self._orders.ship(canonical_id(request.id), shipment, by=current_call()))
 
     async def DeliverOrder(self, request: service.DeliverOrderRequest, context: Any) -> order_pb2.Order:
         """Notes that an order has arrived."""
-        return _to_proto(await self._orders.deliver(canonical(request.id), by=current_call()))
+        return _to_proto(await self._orders.deliver(canonical_id(request.id), by=current_call()))
 
     async def ListOrderEvents(
         self, request: service.ListOrderEventsRequest, context: Any
@@ -111,7 +109,7 @@ class OrderServicer(OrderServiceServicer):
         """The audit trail of an order, oldest first."""
         page = read_page(request, int)
         found = await self._orders.history(
-            canonical(request.id), after=page.after[0] if page.after else 0, most=page.size + 1, by=current_call()
+            canonical_id(request.id), after=page.after[0] if page.after else 0, most=page.size + 1, by=current_call()
         )
         shown = found.entries[: page.size]
         more = len(found.entries) > page.size
@@ -125,7 +123,7 @@ class OrderServicer(OrderServiceServicer):
         self, request: service.WatchOrderRequest, context: Any
     ) -> None:
         """An order now, and again whenever it changes, until it can change no more."""
-        order_id, call = canonical(request.id), current_call()
+        order_id, call = canonical_id(request.id), current_call()
         position = request.position or (str(request.version) if request.version else "")
         position_from_text(position)  # refused before the stream begins, like an order that is not the caller's
         await self._orders.get(order_id, by=call)

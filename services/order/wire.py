@@ -14,7 +14,7 @@ from google.type.postal_address_pb2 import PostalAddress
 
 from mesh.errors import invalid_field
 from mesh.money import Money
-from mesh.wire import money_from_proto, money_to_proto, timestamp_to_proto
+from mesh.wire import canonical_id, money_from_proto, money_to_proto, timestamp_to_proto
 from services.order.events import (
     Cause,
     Event,
@@ -37,11 +37,6 @@ _STATES: Final = {state: order_pb2.Order.State.Value(state.value) for state in S
 _STATES_BACK: Final = {value: state for state, value in _STATES.items()}
 
 
-def canonical(value: str) -> str:
-    """The canonical form of a UUID that validation has let through; hexadecimal digits may come in capitals."""
-    return value.lower()
-
-
 def uuid_from_text(value: str) -> str:
     """The canonical form of a UUID that nobody has looked at yet.
 
@@ -49,17 +44,6 @@ def uuid_from_text(value: str) -> str:
         ValueError: It is none.
     """
     return str(UUID(value))
-
-
-def plain_text(value: str, *, field: str) -> str:
-    """A text that PostgreSQL can hold.
-
-    Raises:
-        InvalidArgument: It holds a NUL character.
-    """
-    if "\0" in value:
-        raise invalid_field(field, "must not hold a NUL character")
-    return value
 
 
 def quantities_from_proto(items: Sequence[LineItem]) -> dict[str, int]:
@@ -70,9 +54,9 @@ def quantities_from_proto(items: Sequence[LineItem]) -> dict[str, int]:
     """
     wanted: dict[str, int] = {}
     for index, item in enumerate(items):
-        if canonical(item.product_id) in wanted:
+        if canonical_id(item.product_id) in wanted:
             raise invalid_field(f"items[{index}].product_id", "must name a product once")
-        wanted[canonical(item.product_id)] = item.quantity
+        wanted[canonical_id(item.product_id)] = item.quantity
     return wanted
 
 
