@@ -7,12 +7,11 @@ from mesh.call import current_call
 from mesh.data.wakes import Wakes
 from mesh.paging import next_token, read_page
 from mesh.streams import Step, watch
+from mesh.wire import canonical_id, plain_text
 from services.inventory.app import Inventory
 from services.inventory.domain import Line
 from services.inventory.wire import (
-    canonical,
     movement_to_proto,
-    plain_text,
     position_from_text,
     position_to_text,
     stock_to_proto,
@@ -34,7 +33,7 @@ class InventoryServicer(InventoryServiceServicer):
 
     async def GetStock(self, request: service.GetStockRequest, context: Any) -> stock_pb2.Stock:
         """The stock of a product."""
-        stock = await self._inventory.get(canonical(request.product_id))
+        stock = await self._inventory.get(canonical_id(request.product_id))
         return stock_to_proto(stock, whole=current_call().is_admin)
 
     async def BatchGetStock(
@@ -43,7 +42,7 @@ class InventoryServicer(InventoryServiceServicer):
         context: Any,
     ) -> service.BatchGetStockResponse:
         """Several stocks at once, and which products have none."""
-        asked = list(dict.fromkeys(canonical(product_id) for product_id in request.product_ids))
+        asked = list(dict.fromkeys(canonical_id(product_id) for product_id in request.product_ids))
         found = await self._inventory.find(asked)
         whole = current_call().is_admin
         return service.BatchGetStockResponse(
@@ -54,7 +53,7 @@ class InventoryServicer(InventoryServiceServicer):
     async def AdjustStock(self, request: service.AdjustStockRequest, context: Any) -> stock_pb2.Stock:
         """Adds pieces, or takes some away."""
         reason = plain_text(request.reason, field="reason")
-        return await self._inventory.adjust(canonical(request.product_id), request.delta, reason)
+        return await self._inventory.adjust(canonical_id(request.product_id), request.delta, reason)
 
     async def ListStockMovements(
         self,
@@ -64,7 +63,9 @@ class InventoryServicer(InventoryServiceServicer):
         """Every change of a stock, newest first."""
         page = read_page(request, int)
         before = page.after[0] if page.after else _BEFORE_ALL
-        found = await self._inventory.list_movements(canonical(request.product_id), before=before, size=page.size + 1)
+        found = await self._inventory.list_movements(
+            canonical_id(request.product_id), before=before, size=page.size + 1
+        )
         shown = found.movements[: page.size]
         more = len(found.movements) > page.size
         return service.ListStockMovementsResponse(
@@ -77,7 +78,7 @@ class InventoryServicer(InventoryServiceServicer):
         self, request: service.WatchStockRequest, context: Any
     ) -> None:
         """The stock of some products now, and again whenever it changes."""
-        product_ids = list(dict.fromkeys(canonical(product_id) for product_id in request.product_ids))
+        product_ids = list(dict.fromkeys(canonical_id(product_id) for product_id in request.product_ids))
         whole = current_call().is_admin
         position_from_text(request.position)  # refused before the stream begins
 
@@ -107,8 +108,8 @@ class InventoryServicer(InventoryServiceServicer):
         context: Any,
     ) -> service.ReserveStockResponse:
         """Holds the pieces of all lines of an order, or of none."""
-        lines = [Line(canonical(line.product_id), line.quantity) for line in request.lines]
-        return await self._inventory.reserve(canonical(request.order_id), lines)
+        lines = [Line(canonical_id(line.product_id), line.quantity) for line in request.lines]
+        return await self._inventory.reserve(canonical_id(request.order_id), lines)
 
     async def CommitStock(
         self,
@@ -116,7 +117,7 @@ class InventoryServicer(InventoryServiceServicer):
         context: Any,
     ) -> service.CommitStockResponse:
         """Turns the reservation of an order into a sale."""
-        return await self._inventory.commit(canonical(request.order_id))
+        return await self._inventory.commit(canonical_id(request.order_id))
 
     async def ReleaseStock(
         self,
@@ -124,4 +125,4 @@ class InventoryServicer(InventoryServiceServicer):
         context: Any,
     ) -> service.ReleaseStockResponse:
         """Gives the pieces of an order back."""
-        return await self._inventory.release(canonical(request.order_id))
+        return await self._inventory.release(canonical_id(request.order_id))

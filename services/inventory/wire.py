@@ -25,22 +25,6 @@ _SEEN: Final = struct.Struct(">16sI")
 """One product in a position: its id and the version last seen."""
 
 
-def canonical(value: str) -> str:
-    """The canonical form of a UUID that validation has let through; hexadecimal digits may come in capitals."""
-    return value.lower()
-
-
-def plain_text(value: str, *, field: str) -> str:
-    """A text that PostgreSQL can hold.
-
-    Raises:
-        InvalidArgument: It holds a NUL character.
-    """
-    if "\0" in value:
-        raise invalid_field(field, "must not hold a NUL character")
-    return value
-
-
 def stock_to_proto(stock: Stock, *, whole: bool) -> stock_pb2.Stock:
     """Renders a stock; `reserved` and `sold` only where the whole may be seen."""
     return stock_pb2.Stock(
