@@ -24,6 +24,12 @@ _BEFORE_ALL: Final = 2**63 - 1
 """No version is higher: the first page of movements begins below it."""
 
 
+def _version(part: Any) -> int:
+    if type(part) is not int or not 0 < part <= _BEFORE_ALL:
+        raise ValueError("not a version that was read from the database")
+    return part
+
+
 class InventoryServicer(InventoryServiceServicer):
     """The RPCs of inventory."""
 
@@ -61,7 +67,7 @@ class InventoryServicer(InventoryServiceServicer):
         context: Any,
     ) -> service.ListStockMovementsResponse:
         """Every change of a stock, newest first."""
-        page = read_page(request, int)
+        page = read_page(request, _version)
         before = page.after[0] if page.after else _BEFORE_ALL
         found = await self._inventory.list_movements(
             canonical_id(request.product_id), before=before, size=page.size + 1

@@ -34,6 +34,7 @@ def _uuid(part: Any) -> str:
 def _text(part: Any) -> str:
     if not isinstance(part, str) or "\0" in part:
         raise ValueError("not a text that was read from the database")
+    part.encode()  # half a surrogate pair, which JSON can hold, is a ValueError too
     return part
 
 

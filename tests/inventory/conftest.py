@@ -123,6 +123,10 @@ class Warehouse:
         now = await self.admin.GetStock(service.GetStockRequest(product_id=product_id))
         return now.available, now.reserved, now.sold
 
+    def counted(self, metric: str) -> float:
+        """What a counter stands at."""
+        return self.running.running.runtime.registry.get_sample_value(metric) or 0.0
+
     @asynccontextmanager
     async def changing(self, product_id: str, **columns: int) -> AsyncIterator[AsyncConnection]:
         """Somebody else's transaction, which has changed a stock and commits when the block ends."""

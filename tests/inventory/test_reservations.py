@@ -274,6 +274,7 @@ async def test_each_movement_is_an_event_that_carries_the_stock_after_it(warehou
 
 async def test_stock_is_low_once_when_it_falls_below_the_threshold(warehouse: Warehouse) -> None:
     product_id, order_id = await warehouse.product(7), uuid7()
+    counted = warehouse.counted("stock_low_total")
     await warehouse.reserve(uuid7(), line(product_id, 2))  # 5: not below
     await warehouse.reserve(order_id, line(product_id, 1))  # 4
     await warehouse.reserve(uuid7(), line(product_id, 1))  # 3: low already
@@ -284,6 +285,7 @@ async def test_stock_is_low_once_when_it_falls_below_the_threshold(warehouse: Wa
     assert [version for version, _ in told] == list(range(1, len(told) + 1))
     low = [event for _, event in told if isinstance(event, events.StockLow)]
     assert [(event.stock.available, event.threshold) for event in low] == [(4, 5), (3, 5)]
+    assert warehouse.counted("stock_low_total") - counted == 2
 
 
 def _summary(event: Message) -> tuple[str, int, int, int]:

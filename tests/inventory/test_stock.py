@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mesh.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
 from mesh.ids import uuid7
+from mesh.paging import next_token
 from tests.fixtures.servers import until
 from tests.inventory.conftest import Warehouse, key, line, refused
 from zoco.inventory.v1 import inventory_service_pb2 as service
@@ -166,7 +167,8 @@ async def test_a_page_token_belongs_to_its_product(warehouse: Warehouse) -> None
     first, second = await warehouse.products_with(1, 1)
     await warehouse.adjust(first, 1)
     page = await warehouse.admin.ListStockMovements(service.ListStockMovementsRequest(product_id=first, page_size=1))
-    for token in (page.next_page_token, "rubbish"):
+    foreign = next_token(service.ListStockMovementsRequest(product_id=second), [2**70])
+    for token in (page.next_page_token, foreign, "rubbish"):
         request = service.ListStockMovementsRequest(product_id=second, page_token=token)
         assert (await refused(warehouse.admin.ListStockMovements(request))).reason == "INVALID_PAGE_TOKEN"
 

@@ -7,6 +7,8 @@ import pytest
 import pytest_asyncio
 
 from mesh.errors import InvalidArgument
+from mesh.ids import uuid7
+from mesh.paging import next_token
 from services.product import listing
 from services.product.listing import Filter, Listing, Order, Sorting
 from tests.product.conftest import Shop, euros, outcomes, refused, row
@@ -96,6 +98,13 @@ async def test_a_page_token_belongs_to_its_query(shop: Shop, lamps: str, change:
     request = {"category_id": lamps, "order_by": "name", "page_token": page.next_page_token, **change}
     error = await refused(shop.anyone.ListProducts(service.ListProductsRequest(**request)))
     assert error.reason == "INVALID_PAGE_TOKEN"
+
+
+@pytest.mark.parametrize("key", [["a\0b", uuid7()], ["\ud800", uuid7()], ["a", "b"], ["a"], [1, uuid7()]])
+async def test_a_made_up_page_token_is_refused(shop: Shop, key: list[str | int]) -> None:
+    request = service.ListProductsRequest(order_by="name")
+    request.page_token = next_token(request, key)
+    assert (await refused(shop.anyone.ListProducts(request))).reason == "INVALID_PAGE_TOKEN"
 
 
 @pytest.mark.parametrize(
