@@ -2,7 +2,7 @@
 
 import base64
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,11 +11,13 @@ from typing import Any, Protocol
 
 import grpc
 import jwt
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mesh.channel import client_credentials
 from mesh.data.database import Database
+from mesh.errors import MeshError, from_rpc_error
 from mesh.ids import uuid7
 from mesh.server import Servicer, server_credentials
 from mesh.service import Build, Running, Runtime, Service, start
@@ -64,6 +66,15 @@ class Tokens:
         raw = self.key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         x = base64.urlsafe_b64encode(raw).decode().rstrip("=")
         return {"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": ALGORITHM, "use": "sig", "kid": self.kid, "x": x}]}
+
+
+async def refused(call: Awaitable[Any]) -> MeshError:
+    """The typed error a call ends with; the test fails where it is answered."""
+    try:
+        answer = await call
+    except grpc.aio.AioRpcError as error:
+        return from_rpc_error(error)
+    pytest.fail(f"was not refused: {answer}")
 
 
 class Databases(Protocol):

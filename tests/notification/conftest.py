@@ -1,6 +1,6 @@
 """A notification service that runs in the test's process, and the neighbours' events it hears through a real broker."""
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -8,7 +8,6 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 import pytest_asyncio
 from google.protobuf.message import Message
@@ -18,7 +17,6 @@ from google.type.money_pb2 import Money
 from mesh.bus.envelope import Envelope
 from mesh.bus.nats import NatsBus
 from mesh.bus.port import NotStored
-from mesh.errors import MeshError, from_rpc_error
 from mesh.ids import uuid7
 from services.notification.__main__ import build
 from services.notification.settings import NotificationSettings
@@ -31,15 +29,6 @@ from zoco.order.v1 import order_events_pb2, order_pb2
 from zoco.user.v1 import user_events_pb2, user_pb2
 
 AREAS = ("user", "order", "inventory")
-
-
-async def refused(call: Awaitable[Any]) -> MeshError:
-    """The typed error a call ends with."""
-    try:
-        answer = await call
-    except grpc.aio.AioRpcError as error:
-        return from_rpc_error(error)
-    pytest.fail(f"was not refused: {answer}")
 
 
 def now() -> Timestamp:

@@ -10,7 +10,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from mesh.errors import InvalidArgument, NotFound, Unauthenticated
 from mesh.ids import uuid7
-from tests.notification.conftest import Desk, Reader, refused
+from tests.harness import refused
+from tests.notification.conftest import Desk, Reader
 from zoco.notification.v1 import notification_service_pb2 as service
 from zoco.notification.v1.notification_pb2 import Notification, Preferences
 from zoco.notification.v1.notification_service_pb2_grpc import NotificationServiceStub

@@ -1,18 +1,16 @@
 """An order service that runs in the test's process among made-up neighbours, and people who speak to it."""
 
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import grpc
 import pytest
 import pytest_asyncio
 from google.type.postal_address_pb2 import PostalAddress
 from sqlalchemy import text
 
-from mesh.errors import MeshError, from_rpc_error
 from mesh.ids import uuid7
 from mesh.money import Money
 from mesh.wire import money_to_proto
@@ -41,15 +39,6 @@ QUICK: Final = {
     "ZOCO_ORDER_BACK_OFF_MOST": 0.5,
 }
 """So that a test need not wait as long as a person would."""
-
-
-async def refused(call: Awaitable[Any]) -> MeshError:
-    """The typed error a call ends with."""
-    try:
-        answer = await call
-    except grpc.aio.AioRpcError as error:
-        return from_rpc_error(error)
-    pytest.fail(f"was not refused: {answer}")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from mesh.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailab
 from mesh.money import Money
 from mesh.wire import money_to_proto
 from tests.fixtures.servers import until
-from tests.order.conftest import ADDRESS, Shop, State, refused
+from tests.harness import refused
+from tests.order.conftest import ADDRESS, Shop, State
 from tests.order.neighbours import AWAY
 from zoco.order.v1 import order_service_pb2 as service
 from zoco.product.v1 import product_pb2

@@ -11,7 +11,8 @@ from mesh.money import Money
 from mesh.wire import money_to_proto
 from tests.fixtures.events import Announced, announcing
 from tests.fixtures.servers import until
-from tests.order.conftest import ADDRESS, Shop, refused
+from tests.harness import refused
+from tests.order.conftest import ADDRESS, Shop
 from zoco.order.v1 import order_events_pb2 as events
 from zoco.user.v1.user_events_pb2 import UserDeleted
 

@@ -12,7 +12,8 @@ from mesh.ids import uuid7
 from mesh.money import Money
 from mesh.wire import money_to_proto
 from tests.fixtures.servers import until
-from tests.order.conftest import ADDRESS, Shop, State, refused
+from tests.harness import refused
+from tests.order.conftest import ADDRESS, Shop, State
 from zoco.order.v1 import order_pb2
 from zoco.order.v1 import order_service_pb2 as service
 from zoco.product.v1 import product_pb2
@@ -71,6 +72,18 @@ async def test_a_refusal_before_anything_was_placed_is_repeated_as_it_was(shop: 
     shop.product.products[shop.tea].state = product_pb2.Product.ACTIVE
     assert await create(tea(shop), "k1") == first
     assert order_pb2.Order.FromString(await create(tea(shop), "k2")).state == State.CONFIRMED
+
+
+async def test_a_refusal_that_comes_late_does_not_take_the_place_of_an_order(shop: Shop) -> None:
+    create = raw(shop, shop.tokens.customer(), "CreateOrder")
+    gate = shop.product.stop_at("BatchGetProducts", effect=False)
+    late = asyncio.create_task(create(tea(shop), "k1"))
+    await gate.reached.wait()
+    placed = await create(tea(shop), "k1")
+    shop.product.products[shop.tea].state = product_pb2.Product.ARCHIVED
+    gate.opened.set()
+    assert await late == placed
+    assert order_pb2.Order.FromString(placed).state == State.CONFIRMED
 
 
 async def test_a_pending_answer_stays_the_answer(neighbourhood: Shop) -> None:

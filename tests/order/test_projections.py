@@ -9,7 +9,8 @@ from mesh.money import Money
 from services.order import projections, store
 from services.order.projections import view_of
 from services.order.saga import next_step
-from tests.order.conftest import Person, Shop, refused
+from tests.harness import refused
+from tests.order.conftest import Person, Shop
 from tests.order.neighbours import AWAY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

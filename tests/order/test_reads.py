@@ -9,7 +9,8 @@ from mesh.errors import NotFound
 from mesh.ids import uuid7
 from mesh.money import Money
 from mesh.wire import money_to_proto, timestamp_from_proto, timestamp_to_proto
-from tests.order.conftest import Person, Shop, State, refused
+from tests.harness import refused
+from tests.order.conftest import Person, Shop, State
 from tests.order.neighbours import AWAY
 from zoco.order.v1 import order_service_pb2 as service
 

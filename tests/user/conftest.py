@@ -1,18 +1,16 @@
 """A user service that runs in the test's process, and a client that speaks to it as a person would."""
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.protobuf.field_mask_pb2 import FieldMask
 from sqlalchemy import insert, select, text
 
-from mesh.errors import MeshError, from_rpc_error
 from services.user.__main__ import build
 from services.user.settings import UserSettings
 from services.user.tables import account
@@ -27,15 +25,6 @@ from zoco.user.v1.user_service_pb2_grpc import UserServiceStub
 PASSWORD = "four odd wooden chairs"
 ADMIN_EMAIL = "boss@zoco.example"
 ADMIN_PASSWORD = "a very long walk to work"
-
-
-async def refused(call: Awaitable[Any]) -> MeshError:
-    """The typed error a call ends with."""
-    try:
-        answer = await call
-    except grpc.aio.AioRpcError as error:
-        return from_rpc_error(error)
-    pytest.fail(f"was not refused: {answer}")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from sqlalchemy import func, select, text
 from mesh.errors import PermissionDenied, ResourceExhausted, Unauthenticated, from_rpc_error
 from services.user.tables import account, refresh_token
 from tests.fixtures.servers import until
-from tests.user.conftest import PASSWORD, Person, Shop, refused
+from tests.harness import refused
+from tests.user.conftest import PASSWORD, Person, Shop
 from zoco.user.v1 import auth_service_pb2 as auth
 from zoco.user.v1 import user_pb2
 from zoco.user.v1 import user_service_pb2 as service

@@ -18,8 +18,8 @@ from services.user.settings import UserSettings
 from services.user.tables import account, login_failure, refresh_token
 from services.user.tasks import sweep_once
 from tests.fixtures.servers import until
-from tests.harness import Harness, ServiceUnderTest, Tokens
-from tests.user.conftest import ADMIN_EMAIL, ADMIN_PASSWORD, PASSWORD, Shop, refused
+from tests.harness import Harness, ServiceUnderTest, Tokens, refused
+from tests.user.conftest import ADMIN_EMAIL, ADMIN_PASSWORD, PASSWORD, Shop
 from tests.user.test_tokens import write_key
 from zoco.user.v1 import auth_service_pb2 as auth
 from zoco.user.v1 import user_events_pb2 as events

@@ -15,7 +15,8 @@ from mesh.errors import (
     Unauthenticated,
 )
 from services.user.tables import account, refresh_token
-from tests.user.conftest import ADMIN_EMAIL, PASSWORD, Person, Shop, refused
+from tests.harness import refused
+from tests.user.conftest import ADMIN_EMAIL, PASSWORD, Person, Shop
 from zoco.user.v1 import user_pb2
 from zoco.user.v1 import user_service_pb2 as service
 
