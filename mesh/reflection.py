@@ -1,5 +1,6 @@
 """gRPC reflection under both of its names, v1 and v1alpha: their messages are the same on the wire."""
 
+import contextlib
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,6 +13,19 @@ REFLECTION_SERVICES: Final = ("grpc.reflection.v1.ServerReflection", "grpc.refle
 METHOD: Final = "ServerReflectionInfo"
 
 
+class _Servicer(aio.ReflectionServicer):  # type: ignore[misc]  # the package has no types
+    """Finds the file of a method too: protobuf's pool resolves a service but not what is in it."""
+
+    def _file_containing_symbol(
+        self, request: reflection_pb2.ServerReflectionRequest, fully_qualified_name: str
+    ) -> reflection_pb2.ServerReflectionResponse:
+        parent, _, method = fully_qualified_name.rpartition(".")
+        with contextlib.suppress(KeyError):
+            if method in self._pool.FindServiceByName(parent).methods_by_name:
+                return super()._file_containing_symbol(request, parent)
+        return super()._file_containing_symbol(request, fully_qualified_name)
+
+
 def add_reflection(server: grpc.aio.Server, services: Iterable[str], pool: DescriptorPool | None = None) -> None:
     """Lets grpcurl and the like list and describe services.
 
@@ -20,7 +34,7 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str], pool: Descr
         services: Full names of the services it lists.
         pool: Where their descriptors are found; the default pool if None.
     """
-    servicer = aio.ReflectionServicer([*services, *REFLECTION_SERVICES], pool=pool)
+    servicer = _Servicer([*services, *REFLECTION_SERVICES], pool=pool)
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,

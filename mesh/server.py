@@ -36,8 +36,8 @@ _OPTIONS: Final = (
 )
 
 
-class MissingServicer(Exception):
-    """A service of the contract that nobody serves: the process does not start. Names the service."""
+class MissingHandler(Exception):
+    """A method of the contract that nobody serves: the process does not start. Names the method."""
 
 
 def build_server(
@@ -53,7 +53,7 @@ def build_server(
     """Makes the server, bound but not started, and tells its port.
 
     Raises:
-        MissingServicer: The contract gives this workload a service that no servicer serves.
+        MissingHandler: The contract gives this workload a method that no servicer serves.
         OSError: The address cannot be bound.
     """
     expected = policy.workloads[workload].services if workload in policy.workloads else ()
@@ -64,7 +64,7 @@ def build_server(
     )
     for add, servicer in servicers:
         add(servicer, server)
-    _require_all(expected, servicers)
+    require_handlers(policy.of_workload(workload), servicers)
     add_HealthServicer_to_server(health, server)
     channelz.add_channelz_servicer(server)
     add_reflection(server, (*expected, HEALTH_SERVICE, CHANNELZ_SERVICE))
@@ -106,8 +106,17 @@ def _operator_method(service: str, name: str, *, streaming: bool) -> MethodPolic
     )
 
 
-def _require_all(expected: Iterable[str], servicers: Sequence[Servicer]) -> None:
-    for service in expected:
-        short = service.rpartition(".")[2]
-        if not any(add.__name__ == f"add_{short}Servicer_to_server" for add, _ in servicers):
-            raise MissingServicer(f"the contract says that this process serves {service}; add its servicer")
+def require_handlers(methods: Iterable[MethodPolicy], servicers: Sequence[Servicer]) -> None:
+    """Checks that each method has a handler of ours, not the generated one that answers UNIMPLEMENTED.
+
+    Raises:
+        MissingHandler: One has none.
+    """
+    by_service = {add.__name__: type(servicer) for add, servicer in servicers}
+    for method in methods:
+        short = method.service.rpartition(".")[2]
+        servicer = by_service.get(f"add_{short}Servicer_to_server")
+        if servicer is None:
+            raise MissingHandler(f"{method.path}: the contract says that this process serves it; add its servicer")
+        if getattr(servicer, method.name).__module__.endswith("_pb2_grpc"):
+            raise MissingHandler(f"{method.path}: {servicer.__name__} has no method {method.name}; write it")

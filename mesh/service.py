@@ -32,13 +32,13 @@ from mesh.metrics import Metrics
 from mesh.pipeline import PipelineCompiler
 from mesh.policy import load_policy
 from mesh.runtime import Build, Runtime, Service, SettingsT
-from mesh.server import MissingServicer, build_server
+from mesh.server import MissingHandler, build_server
 from mesh.settings import load_settings
 from mesh.token_keys import no_keys, remote_keys
 from mesh.tokens import FetchKeys, KeySet, TokenVerifier
 from mesh.tracing import configure_tracing
 
-__all__ = ["Build", "MissingServicer", "Running", "Runtime", "Service", "run", "start"]
+__all__ = ["Build", "MissingHandler", "Running", "Runtime", "Service", "run", "start"]
 
 
 class Running:
@@ -72,7 +72,7 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
 
     Raises:
         OSError: Its address is taken.
-        MissingServicer: It does not serve what the contract says.
+        MissingHandler: It does not serve all that the contract says.
     """
     policy = load_policy(settings.descriptors)
     metrics = Metrics()
@@ -173,7 +173,7 @@ async def _serve(workload: str, build: Build[SettingsT], settings: SettingsT) ->
     try:
         running = await start(workload, build, settings)
         metrics_server, _ = start_http_server(*_split(settings.metrics_listen), registry=running.runtime.registry)
-    except OSError as refused:
+    except (OSError, MissingHandler) as refused:
         log.error("cannot start", reason=str(refused))  # noqa: TRY400 - one sentence; a stack would say no more
         return 1
     log.info("serving", address=settings.listen, metrics=settings.metrics_listen)

@@ -27,6 +27,7 @@ from mesh.pipeline.exchange import Exchange, Next, Stage
 from mesh.pipeline.idempotency import StoredError
 from mesh.policy import Audience, MethodPolicy
 from mesh.tokens import TokenVerifier
+from mesh.wire import canonical_id
 
 _log = logger("rpc")
 
@@ -164,7 +165,7 @@ def authorization_stage(policy: MethodPolicy, proceed: Next) -> Next:
             owner = exchange.request
             for name in owner_path:
                 owner = getattr(owner, name)
-            if owner not in ("me", call.user_id):
+            if owner != "me" and owner != call.user_id:
                 raise not_found(resource, str(owner))
         return await proceed(exchange)
 

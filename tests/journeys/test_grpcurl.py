@@ -46,6 +46,8 @@ def test_it_describes_a_method_but_none_that_is_internal(shop: RunningShop, grpc
 
     assert "rpc GetPayment" in described
     assert "rpc Capture" not in described
+    method = _run(grpcurl, "-plaintext", shop.address, "describe", "zoco.order.v1.OrderService.CreateOrder")
+    assert "rpc CreateOrder" in method
 
 
 def test_it_calls_a_method_by_what_reflection_told_it(shop: RunningShop, grpcurl: str) -> None:
