@@ -101,7 +101,7 @@ def _seconds_to_first_answer(shop: RunningShop) -> float:
 
 def _memory(shop: RunningShop) -> dict[str, float]:
     """Megabytes of PSS by process, the supervisor's included."""
-    status = json.loads(shop.zoco("status", "--json").stdout)
+    status = json.loads(shop.zoco("status", "--json", "--memory").stdout)
     sizes = {each["process"]: each["pss_bytes"] / 1e6 for each in status["processes"]}
     return {"supervisor": status["pssBytes"] / 1e6, **sizes}
 
