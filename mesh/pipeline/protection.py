@@ -162,10 +162,10 @@ def authorization_stage(policy: MethodPolicy, proceed: Next) -> Next:
                 metadata={"workload": call.caller},
             )
         if owner_path and call.caller == EDGE and not call.is_admin and isinstance(exchange.request, Message):
-            owner = exchange.request
+            owner: Any = exchange.request
             for name in owner_path:
                 owner = getattr(owner, name)
-            if owner != "me" and owner != call.user_id:
+            if owner != "me" and canonical_id(owner) != call.user_id:
                 raise not_found(resource, str(owner))
         return await proceed(exchange)
 

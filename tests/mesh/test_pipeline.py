@@ -65,10 +65,12 @@ async def test_somebody_elses_resource_looks_as_if_it_did_not_exist(probe: Runni
     me, other = uuid7(), uuid7()
     mine = probe.messages.OwnRequest(user={"id": me})
     theirs = probe.messages.OwnRequest(user={"id": other})
+    capitals = probe.messages.OwnRequest(user={"id": me.upper()})
     myself = probe.messages.OwnRequest(user={"id": "me"})
     stub = probe.stub(token=tokens.customer(me))
 
     assert await status_of(stub.Own(mine)) == OK
+    assert await status_of(stub.Own(capitals)) == OK
     assert (await stub.Own(myself)).text == me
     assert await status_of(stub.Own(theirs)) == (grpc.StatusCode.NOT_FOUND, "RESOURCE_NOT_FOUND")
     assert await status_of(probe.stub(token=tokens.admin(me)).Own(theirs)) == OK
