@@ -1,6 +1,7 @@
 """Stages that protect a service: errors, deadline, authentication, authorization, validation."""
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ from mesh.tokens import TokenVerifier
 from mesh.wire import canonical_id
 
 _log = logger("rpc")
+
+RETRY_AFTER: Final = "retry-after"
 
 EDGE: Final = "edge"
 """The workload through which everybody outside comes."""
@@ -64,7 +67,11 @@ def errors_stage(metrics: Metrics) -> Stage:
         async def refuse(exchange: Exchange, error: MeshError) -> None:
             exchange.code, exchange.reason = error.code, error.reason
             metrics.refusals.labels("service", error.reason).inc()
-            await exchange.context.abort(error.code, error.message, ((STATUS_DETAILS_KEY, render(error, exchange)),))
+            trailers: list[tuple[str, str | bytes]] = [(STATUS_DETAILS_KEY, render(error, exchange))]
+            if error.retry_after is not None:
+                # For whoever reads no details: the edge turns it into the header (RFC 9110, 10.2.3), in whole seconds.
+                trailers.append((RETRY_AFTER, str(max(1, math.ceil(error.retry_after.total_seconds())))))
+            await exchange.context.abort(error.code, error.message, tuple(trailers))
 
         def render(error: MeshError, exchange: Exchange) -> bytes:
             if isinstance(error, StoredError):

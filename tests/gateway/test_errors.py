@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 
 from tests.gateway.edges import Edge, raw_call
 from tests.gateway.neighbours import failing
+from zoco.order.v1.order_pb2 import Order
 from zoco.order.v1.order_service_pb2 import CreateOrderRequest, GetOrderRequest
 from zoco.order.v1.order_service_pb2_grpc import OrderServiceStub
 
@@ -85,6 +86,17 @@ async def test_details_of_a_services_error_arrive_as_json(edge: Edge) -> None:
     assert detail(answer, "RetryInfo")["retryDelay"] == "3s"
     assert detail(answer, "RequestInfo")["requestId"] == "r1"
     assert not any(name.startswith("grpc-") for name in answer.headers)
+
+
+async def test_when_to_come_back_is_a_header_over_rest(edge: Edge) -> None:
+    async def busy(_: Any, context: Any) -> Order:
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", (("retry-after", "2"),))
+        raise AssertionError("abort raises")
+
+    edge.of(GET_ORDER).answers[GET_ORDER] = busy
+    answer = await edge.rest("GET", "/v1/orders/o1")
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "2"
 
 
 async def test_a_native_client_gets_the_same_details(edge: Edge) -> None:

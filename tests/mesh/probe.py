@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from google.protobuf.message import Message
 
 from mesh.call import current_call
 from mesh.compiler.protos import compile_protos
-from mesh.errors import FailedPrecondition, Precondition
+from mesh.errors import FailedPrecondition, Precondition, ResourceExhausted, from_rpc_error
 from mesh.service import Runtime, Service
 from mesh.streams import Step, watch
 
@@ -107,6 +108,8 @@ class Probe:
                     "too few",
                     preconditions=[Precondition("STOCK", "p1", "3 available, 5 wanted")],
                 )
+            case "busy":
+                raise ResourceExhausted("OVERLOADED", "busy", retry_after=timedelta(milliseconds=1200))
             case _:
                 pass
         return self._answer(request.text)
@@ -151,8 +154,6 @@ def probe_build(contract: ProbeContract, made: list[Probe]) -> Callable[[Runtime
 
 async def status_of(call: Awaitable[Any]) -> tuple[grpc.StatusCode, str]:
     """The code and reason a call ends with; OK and no reason where it succeeds."""
-    from mesh.errors import from_rpc_error  # noqa: PLC0415
-
     try:
         await call
     except grpc.aio.AioRpcError as error:

@@ -177,6 +177,14 @@ async def test_an_error_carries_the_request_id_and_its_conditions(probe: Running
     assert from_rpc_error(refused.value).preconditions[0].subject == "p1"
 
 
+async def test_an_error_that_will_pass_says_when_to_come_back(probe: RunningProbe) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await probe.stub().Misbehave(probe.messages.EchoRequest(text="busy"))
+
+    assert dict(refused.value.trailing_metadata())["retry-after"] == "2"
+    assert from_rpc_error(refused.value).retry_after == timedelta(milliseconds=1200)
+
+
 async def test_a_call_ends_at_its_contracts_deadline_though_the_caller_would_wait(probe: RunningProbe) -> None:
     started = asyncio.get_running_loop().time()
 
