@@ -72,7 +72,7 @@ class AnalyticsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSales(self, request, context):
-        """Sales over time, intervals without sales included.
+        """Sales over time, intervals without sales included; without bounds, the last 30 days.
 
         Errors: INVALID_FIELD (end before start, more than 2000 intervals).
         """
@@ -81,18 +81,18 @@ class AnalyticsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTopProducts(self, request, context):
-        """The products that sold best in a period.
+        """The products that sold best in a period; without bounds, the last 30 days. Of equals the one with the lower id comes first.
 
-        Errors: INVALID_FIELD.
+        Errors: INVALID_FIELD (end before start).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchSales(self, request, context):
-        """The summary of today now, and again whenever something is sold or given back.
+        """The summary of today (UTC) now, and again whenever a figure of it changes; at midnight the next day begins.
 
-        Resume by `position`. Errors: the stream ends with SLOW_READER or DRAINING.
+        Resume by `position`. Errors: INVALID_FIELD (a position of another stream); the stream ends with SLOW_READER or DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

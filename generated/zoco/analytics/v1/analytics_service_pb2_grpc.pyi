@@ -40,19 +40,19 @@ class AnalyticsServiceStub:
     Errors: INVALID_FIELD (end before start).
     """
     GetSales: _grpc.UnaryUnaryMultiCallable[_analytics_service_pb2.GetSalesRequest, _analytics_service_pb2.GetSalesResponse]
-    """Sales over time, intervals without sales included.
+    """Sales over time, intervals without sales included; without bounds, the last 30 days.
 
     Errors: INVALID_FIELD (end before start, more than 2000 intervals).
     """
     GetTopProducts: _grpc.UnaryUnaryMultiCallable[_analytics_service_pb2.GetTopProductsRequest, _analytics_service_pb2.GetTopProductsResponse]
-    """The products that sold best in a period.
+    """The products that sold best in a period; without bounds, the last 30 days. Of equals the one with the lower id comes first.
 
-    Errors: INVALID_FIELD.
+    Errors: INVALID_FIELD (end before start).
     """
     WatchSales: _grpc.UnaryStreamMultiCallable[_analytics_service_pb2.WatchSalesRequest, _analytics_service_pb2.WatchSalesResponse]
-    """The summary of today now, and again whenever something is sold or given back.
+    """The summary of today (UTC) now, and again whenever a figure of it changes; at midnight the next day begins.
 
-    Resume by `position`. Errors: the stream ends with SLOW_READER or DRAINING.
+    Resume by `position`. Errors: INVALID_FIELD (a position of another stream); the stream ends with SLOW_READER or DRAINING.
     """
 
 @_typing.type_check_only
@@ -66,19 +66,19 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     Errors: INVALID_FIELD (end before start).
     """
     GetSales: _aio.UnaryUnaryMultiCallable[_analytics_service_pb2.GetSalesRequest, _analytics_service_pb2.GetSalesResponse]  # type: ignore[assignment]
-    """Sales over time, intervals without sales included.
+    """Sales over time, intervals without sales included; without bounds, the last 30 days.
 
     Errors: INVALID_FIELD (end before start, more than 2000 intervals).
     """
     GetTopProducts: _aio.UnaryUnaryMultiCallable[_analytics_service_pb2.GetTopProductsRequest, _analytics_service_pb2.GetTopProductsResponse]  # type: ignore[assignment]
-    """The products that sold best in a period.
+    """The products that sold best in a period; without bounds, the last 30 days. Of equals the one with the lower id comes first.
 
-    Errors: INVALID_FIELD.
+    Errors: INVALID_FIELD (end before start).
     """
     WatchSales: _aio.UnaryStreamMultiCallable[_analytics_service_pb2.WatchSalesRequest, _analytics_service_pb2.WatchSalesResponse]  # type: ignore[assignment]
-    """The summary of today now, and again whenever something is sold or given back.
+    """The summary of today (UTC) now, and again whenever a figure of it changes; at midnight the next day begins.
 
-    Resume by `position`. Errors: the stream ends with SLOW_READER or DRAINING.
+    Resume by `position`. Errors: INVALID_FIELD (a position of another stream); the stream ends with SLOW_READER or DRAINING.
     """
 
 class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -101,7 +101,7 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analytics_service_pb2.GetSalesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_service_pb2.GetSalesResponse, _abc.Awaitable[_analytics_service_pb2.GetSalesResponse]]:
-        """Sales over time, intervals without sales included.
+        """Sales over time, intervals without sales included; without bounds, the last 30 days.
 
         Errors: INVALID_FIELD (end before start, more than 2000 intervals).
         """
@@ -112,9 +112,9 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analytics_service_pb2.GetTopProductsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_service_pb2.GetTopProductsResponse, _abc.Awaitable[_analytics_service_pb2.GetTopProductsResponse]]:
-        """The products that sold best in a period.
+        """The products that sold best in a period; without bounds, the last 30 days. Of equals the one with the lower id comes first.
 
-        Errors: INVALID_FIELD.
+        Errors: INVALID_FIELD (end before start).
         """
 
     @_abc_1.abstractmethod
@@ -123,9 +123,9 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analytics_service_pb2.WatchSalesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_analytics_service_pb2.WatchSalesResponse], _abc.AsyncIterator[_analytics_service_pb2.WatchSalesResponse]]:
-        """The summary of today now, and again whenever something is sold or given back.
+        """The summary of today (UTC) now, and again whenever a figure of it changes; at midnight the next day begins.
 
-        Resume by `position`. Errors: the stream ends with SLOW_READER or DRAINING.
+        Resume by `position`. Errors: INVALID_FIELD (a position of another stream); the stream ends with SLOW_READER or DRAINING.
         """
 
 def add_AnalyticsServiceServicer_to_server(servicer: AnalyticsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
