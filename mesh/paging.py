@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 from google.protobuf.message import Message
 
@@ -33,8 +34,9 @@ def read_page(request: Any, *kinds: Callable[[Any], Any]) -> Page:
 
     Args:
         request: Any message with both fields; the generated classes share no type that says so.
-        kinds: What each part of the key is read with, such as `datetime.fromisoformat` or `UUID`. Tokens are opaque but
-            not secret, so a made-up one must fail here and not in a query.
+        kinds: What each part of the key is read with: `uuid_key`, `number_key`, `text_key` or a function of the
+            service's own that raises ValueError. Tokens are opaque but not secret, so a made-up one must fail here and
+            not in a query.
 
     Raises:
         InvalidArgument: INVALID_PAGE_TOKEN: the token is damaged or belongs to another query.
@@ -54,6 +56,33 @@ def read_page(request: Any, *kinds: Callable[[Any], Any]) -> Page:
     return Page(min(size, MAX_SIZE), after)
 
 
+def uuid_key(part: Any) -> str:
+    """Reads a part of a key that is a UUID, in its canonical form. Raises ValueError or AttributeError."""
+    return str(UUID(part))
+
+
+def number_key(part: Any) -> int:
+    """Reads a part of a key that is a whole number, of those that a bigint column holds.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if type(part) is not int or abs(part) >= 2**63:
+        raise ValueError("not a number that was read from the database")
+    return part
+
+
+def text_key(part: Any) -> str:
+    """Reads a part of a key that is a text, of those that PostgreSQL holds.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not isinstance(part, str) or "\0" in part or _has_surrogate(part):
+        raise ValueError("not a text that was read from the database")
+    return part
+
+
 def next_token(request: Message, last_key: Sequence[KeyPart]) -> str:
     """The token with which `request` continues behind the item whose key is `last_key`."""
     content = json.dumps([_binding(request), *last_key], separators=(",", ":"))
@@ -67,6 +96,11 @@ def _binding(request: Message) -> str:
     bare.ClearField("page_token")
     content = bare.DESCRIPTOR.full_name.encode() + b"\0" + bare.SerializeToString(deterministic=True)
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _has_surrogate(part: str) -> bool:
+    """Whether a text holds half a character, which JSON can write and UTF-8 cannot."""
+    return any("\ud800" <= character <= "\udfff" for character in part)
 
 
 def _invalid_token(what: str) -> InvalidArgument:

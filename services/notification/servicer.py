@@ -6,7 +6,7 @@ from typing import Any
 
 from mesh.call import current_call
 from mesh.data.wakes import Wakes
-from mesh.paging import next_token, read_page
+from mesh.paging import next_token, number_key, read_page
 from mesh.streams import Step, watch
 from mesh.wire import masked_fields
 from services.notification.app import Notifications
@@ -33,7 +33,7 @@ class NotificationServicer(NotificationServiceServicer):
         self, request: service.ListNotificationsRequest, context: Any
     ) -> service.ListNotificationsResponse:
         """A page, newest first."""
-        page = read_page(request, int)
+        page = read_page(request, number_key)
         found, total = await self._notifications.page(
             current_call().user_id,
             unread_only=request.unread_only,

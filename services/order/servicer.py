@@ -7,7 +7,7 @@ from mesh.call import current_call
 from mesh.data import Database
 from mesh.data.wakes import Wakes
 from mesh.errors import MeshError
-from mesh.paging import next_token, read_page
+from mesh.paging import next_token, number_key, read_page, uuid_key
 from mesh.streams import Step, watch
 from mesh.wire import canonical_id, moment_from_proto, money_to_proto, plain_text
 from services.order.app import Orders
@@ -21,7 +21,6 @@ from services.order.wire import (
     quantities_from_proto,
     state_from_proto,
     trail_to_proto,
-    uuid_from_text,
 )
 from zoco.order.v1 import order_pb2
 from zoco.order.v1 import order_service_pb2 as service
@@ -64,7 +63,7 @@ class OrderServicer(OrderServiceServicer):
 
     async def ListOrders(self, request: service.ListOrdersRequest, context: Any) -> service.ListOrdersResponse:
         """Orders, newest first."""
-        page = read_page(request, uuid_from_text)
+        page = read_page(request, uuid_key)
         found = await self._orders.find_many(
             user_id=canonical_id(request.user_id) or None,
             state=state_from_proto(request.state),
@@ -107,7 +106,7 @@ class OrderServicer(OrderServiceServicer):
         self, request: service.ListOrderEventsRequest, context: Any
     ) -> service.ListOrderEventsResponse:
         """The audit trail of an order, oldest first."""
-        page = read_page(request, int)
+        page = read_page(request, number_key)
         found = await self._orders.history(
             canonical_id(request.id), after=page.after[0] if page.after else 0, most=page.size + 1, by=current_call()
         )

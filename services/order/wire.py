@@ -5,7 +5,6 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
-from uuid import UUID
 
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
@@ -35,15 +34,6 @@ from zoco.order.v1.order_service_pb2 import LineItem
 
 _STATES: Final = {state: order_pb2.Order.State.Value(state.value) for state in State}
 _STATES_BACK: Final = {value: state for state, value in _STATES.items()}
-
-
-def uuid_from_text(value: str) -> str:
-    """The canonical form of a UUID that nobody has looked at yet.
-
-    Raises:
-        ValueError: It is none.
-    """
-    return str(UUID(value))
 
 
 def quantities_from_proto(items: Sequence[LineItem]) -> dict[str, int]:

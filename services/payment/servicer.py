@@ -1,10 +1,9 @@
 """PaymentService on the wire: requests into use cases, results into responses."""
 
 from typing import Any
-from uuid import UUID
 
 from mesh.errors import invalid_field
-from mesh.paging import next_token, read_page
+from mesh.paging import next_token, read_page, uuid_key
 from mesh.wire import money_from_proto
 from services.payment.app import Payments
 from services.payment.wire import payment_to_proto, state_from_proto
@@ -27,7 +26,7 @@ class PaymentServicer(PaymentServiceServicer):
 
     async def ListPayments(self, request: service.ListPaymentsRequest, context: Any) -> service.ListPaymentsResponse:
         """All payments, newest first."""
-        page = read_page(request, _uuid)
+        page = read_page(request, uuid_key)
         found = await self._payments.list(
             state=state_from_proto(request.state),
             order_id=request.order_id,
@@ -74,7 +73,3 @@ class PaymentServicer(PaymentServiceServicer):
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         await self._payments.take_report(request.provider, request.body.data, headers)
         return service.HandleWebhookResponse()
-
-
-def _uuid(value: Any) -> str:
-    return str(UUID(value))

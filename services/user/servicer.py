@@ -1,10 +1,9 @@
 """AuthService and UserService on the wire: requests into use cases, results into responses."""
 
 from typing import Any
-from uuid import UUID
 
 from mesh.call import current_call
-from mesh.paging import next_token, read_page
+from mesh.paging import next_token, read_page, uuid_key
 from mesh.wire import masked_fields
 from services.user.app import Accounts
 from services.user.domain import Delete, Disable, Enable, SetRole, Update
@@ -76,8 +75,8 @@ class UserServicer(UserServiceServicer):
 
     async def ListUsers(self, request: service.ListUsersRequest, context: Any) -> service.ListUsersResponse:
         """A page of accounts, newest first."""
-        page = read_page(request, UUID)
-        after = str(page.after[0]) if page.after else None
+        page = read_page(request, uuid_key)
+        after = page.after[0] if page.after else None
         users, total = await self._accounts.users(after=after, limit=page.size + 1)
         shown = users[: page.size]
         more = len(users) > page.size
