@@ -4,6 +4,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
+import mesh.streams
 from mesh.errors import InvalidArgument
 from services.analytics.__main__ import build
 from services.analytics.settings import AnalyticsSettings
@@ -102,8 +105,11 @@ async def test_at_midnight_the_next_day_begins(harness: Harness, tokens: Tokens,
         assert (await figures(stream)).summary.revenue == amount("3")
 
 
-async def test_a_watch_hears_of_what_another_process_noted(harness: Harness, tokens: Tokens, shop: Shop) -> None:
+async def test_a_watch_hears_of_what_another_process_noted(
+    harness: Harness, tokens: Tokens, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both processes consume; whichever notes an event wakes the watches of the other."""
+    monkeypatch.setattr(mesh.streams, "POLL_SECONDS", 60)  # a watch that nobody wakes hears nothing
     async with harness.running(
         "analytics", build, settings=AnalyticsSettings, database_url=shop.service.database_url
     ) as running:
