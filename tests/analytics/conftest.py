@@ -14,7 +14,7 @@ from mesh.bus import Received
 from mesh.bus.envelope import Envelope
 from mesh.bus.nats import NatsBus
 from mesh.bus.subscriptions import area_of
-from mesh.errors import MeshError, from_rpc_error
+from mesh.errors import InvalidArgument, MeshError, from_rpc_error
 from mesh.ids import uuid7
 from mesh.wire import timestamp_to_proto
 from services.analytics.__main__ import build
@@ -38,6 +38,12 @@ async def refused(call: Awaitable[Any]) -> MeshError:
     except grpc.aio.AioRpcError as error:
         return from_rpc_error(error)
     pytest.fail(f"was not refused: {answer}")
+
+
+def assert_names(error: MeshError, field: str) -> None:
+    """The error is about one field of the request."""
+    assert isinstance(error, InvalidArgument)
+    assert (error.reason, [each.field for each in error.field_violations]) == ("INVALID_FIELD", [field])
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,17 @@
 """Reports over the real wire, of events that came over a real broker."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.clock import utc_now
-from mesh.errors import InvalidArgument, MeshError, PermissionDenied, Unauthenticated
 from mesh.ids import uuid7
 from mesh.wire import timestamp_from_proto
 from services.analytics.__main__ import build
 from services.analytics.settings import AnalyticsSettings
-from tests.analytics.conftest import Shop, moment, refused
+from tests.analytics.conftest import Shop, assert_names, moment, refused
 from tests.analytics.given import MINUTE, NOON, Buyer, amount, at, item, registers
 from tests.fixtures.servers import until
 from tests.harness import Harness, Tokens
@@ -41,11 +38,6 @@ async def top(shop: Shop, **arguments: Any) -> list[Any]:
 
 def starts(points: list[Any]) -> list[str]:
     return [timestamp_from_proto(point.start_time).isoformat(timespec="hours")[:13] for point in points]
-
-
-def assert_names(error: MeshError, field: str) -> None:
-    assert isinstance(error, InvalidArgument)
-    assert (error.reason, [each.field for each in error.field_violations]) == ("INVALID_FIELD", [field])
 
 
 async def test_a_summary_counts_what_happened_in_its_period(shop: Shop) -> None:
@@ -278,51 +270,3 @@ async def test_a_product_has_the_name_it_was_last_sold_under(shop: Shop) -> None
     await shop.hear(*new, *old)
 
     assert [(each.name, each.units) for each in await top(shop)] == [("Lamp, reading", 2)]
-
-
-async def test_a_period_that_is_none_is_refused_by_field(shop: Shop) -> None:
-    beyond = Timestamp(seconds=10**15)
-    wrongs: list[tuple[dict[str, Any], str]] = [
-        ({"start_time": NOON, "end_time": NOON - MINUTE}, "end_time"),
-        ({"start_time": utc_now() + DAY}, "start_time"),
-        ({"start_time": beyond}, "start_time"),
-        ({"end_time": beyond}, "end_time"),
-        ({"end_time": Timestamp(nanos=-1)}, "end_time"),
-    ]
-    for period, field in wrongs:
-        for call in (
-            shop.admin.GetSummary(service.GetSummaryRequest(**period)),
-            shop.admin.GetSales(service.GetSalesRequest(**period)),
-            shop.admin.GetTopProducts(service.GetTopProductsRequest(**period)),
-        ):
-            assert_names(await refused(call), field)
-
-
-async def test_what_the_contract_does_not_know_is_refused_by_field(shop: Shop) -> None:
-    unknown: Any = 9
-    assert_names(await refused(shop.admin.GetTopProducts(service.GetTopProductsRequest(limit=-1))), "limit")
-    assert_names(await refused(shop.admin.GetTopProducts(service.GetTopProductsRequest(limit=101))), "limit")
-    assert_names(await refused(shop.admin.GetTopProducts(service.GetTopProductsRequest(by=unknown))), "by")
-    assert_names(await refused(shop.admin.GetSales(service.GetSalesRequest(interval=unknown))), "interval")
-
-
-async def test_reports_are_for_administrators(shop: Shop, tokens: Tokens) -> None:
-    calls: dict[str, Callable[[Any], Any]] = {
-        "GetSummary": lambda stub: stub.GetSummary(service.GetSummaryRequest()),
-        "GetSales": lambda stub: stub.GetSales(service.GetSalesRequest()),
-        "GetTopProducts": lambda stub: stub.GetTopProducts(service.GetTopProductsRequest()),
-        "WatchSales": lambda stub: stub.WatchSales(service.WatchSalesRequest()).read(),
-    }
-    assert set(calls) == {method.name for method in service.DESCRIPTOR.services_by_name["AnalyticsService"].methods}
-    customer, stranger = shop.reached_with(tokens.customer()), shop.reached_with(None)
-    for name, call in calls.items():
-        as_customer, as_stranger = await refused(call(customer)), await refused(call(stranger))
-        assert isinstance(as_customer, PermissionDenied), name
-        assert as_customer.reason == "ROLE_REQUIRED"
-        assert isinstance(as_stranger, Unauthenticated), name
-        assert as_stranger.reason == "TOKEN_MISSING"
-
-
-def test_a_currency_that_is_none_is_named_at_start(harness: Harness) -> None:
-    with pytest.raises(ValueError, match="ZOCO_CURRENCY"):
-        AnalyticsSettings.model_validate({"ZOCO_PKI_DIR": harness.pki / "analytics", "ZOCO_CURRENCY": "euro"})
