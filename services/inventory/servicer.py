@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from mesh.call import current_call
 from mesh.data.wakes import Wakes
-from mesh.paging import next_token, read_page
+from mesh.paging import next_token, number_key, read_page
 from mesh.streams import Step, watch
 from mesh.wire import canonical_id, plain_text
 from services.inventory.app import Inventory
@@ -22,12 +22,6 @@ from zoco.inventory.v1.inventory_service_pb2_grpc import InventoryServiceService
 
 _BEFORE_ALL: Final = 2**63 - 1
 """No version is higher: the first page of movements begins below it."""
-
-
-def _version(part: Any) -> int:
-    if type(part) is not int or not 0 < part <= _BEFORE_ALL:
-        raise ValueError("not a version that was read from the database")
-    return part
 
 
 class InventoryServicer(InventoryServiceServicer):
@@ -67,7 +61,7 @@ class InventoryServicer(InventoryServiceServicer):
         context: Any,
     ) -> service.ListStockMovementsResponse:
         """Every change of a stock, newest first."""
-        page = read_page(request, _version)
+        page = read_page(request, number_key)
         before = page.after[0] if page.after else _BEFORE_ALL
         found = await self._inventory.list_movements(
             canonical_id(request.product_id), before=before, size=page.size + 1

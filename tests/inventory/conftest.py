@@ -30,15 +30,6 @@ from zoco.product.v1.product_events_pb2 import ProductCreated
 from zoco.product.v1.product_pb2 import Product
 
 
-async def refused(call: Awaitable[Any]) -> MeshError:
-    """The typed error a call ends with."""
-    try:
-        answer = await call
-    except grpc.aio.AioRpcError as error:
-        return from_rpc_error(error)
-    pytest.fail(f"was not refused: {answer}")
-
-
 async def persistently(call: Callable[[], Awaitable[Any]]) -> MeshError | None:
     """Calls until there is an answer, as a saga does; gives the error where the answer is one."""
     while True:

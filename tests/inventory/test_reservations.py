@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from mesh.errors import FailedPrecondition, InvalidArgument, MeshError, PermissionDenied
 from mesh.ids import uuid7
-from tests.inventory.conftest import Warehouse, key, line, persistently, refused
+from tests.harness import refused
+from tests.inventory.conftest import Warehouse, key, line, persistently
 from zoco.inventory.v1 import inventory_events_pb2 as events
 from zoco.inventory.v1 import inventory_service_pb2 as service
 

@@ -10,7 +10,8 @@ from mesh.errors import FailedPrecondition, InvalidArgument, NotFound, Permissio
 from mesh.ids import uuid7
 from mesh.paging import next_token
 from tests.fixtures.servers import until
-from tests.inventory.conftest import Warehouse, key, line, refused
+from tests.harness import refused
+from tests.inventory.conftest import Warehouse, key, line
 from zoco.inventory.v1 import inventory_service_pb2 as service
 from zoco.inventory.v1 import stock_pb2
 
