@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mesh.errors import FailedPrecondition, InvalidArgument, invalid_field, not_found
+from mesh.errors import FailedPrecondition, FieldViolation, InvalidArgument, invalid_field, not_found
 from mesh.money import CurrencyMismatch, InvalidAmount, Money
 from services.order.events import Line
 from services.order.state import total_of
@@ -68,7 +68,8 @@ async def price(catalog: Catalog, wanted: Mapping[str, int]) -> Offer:
         raise InvalidArgument(
             "CURRENCY_MISMATCH",
             "the products are priced in several currencies",
-            metadata={"currency": next(iter({line.unit_price.currency for line in lines}))},
+            metadata={"currency": lines[0].unit_price.currency},
+            field_violations=[FieldViolation("items", "must be priced in one currency")],
         ) from mixed
     except InvalidAmount as beyond:
         raise invalid_field("items", "must cost less together") from beyond

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from mesh.errors import FailedPrecondition, InvalidArgument, MeshError, Precondition
+from mesh.errors import FailedPrecondition, FieldViolation, InvalidArgument, MeshError, Precondition
 from mesh.money import CurrencyMismatch, Money
 from services.order.domain import BeyondCaptured, Refused, WrongState
 from services.order.state import CalledOff, Declined, Order, OutOfStock, State, TimedOut
@@ -18,10 +18,12 @@ def refusal(refused: Refused | CurrencyMismatch, order: Order) -> MeshError:
         case BeyondCaptured(refundable=refundable):
             return exceeds_captured(refundable)
         case CurrencyMismatch():
+            paid = f"the order was paid in {order.total.currency}"
             return InvalidArgument(
                 "CURRENCY_MISMATCH",
-                f"the order was paid in {order.total.currency}",
+                paid,
                 metadata={"currency": order.total.currency},
+                field_violations=[FieldViolation("amount.currency_code", paid)],
             )
         case _:
             raise refused
