@@ -151,10 +151,9 @@ class Driver:
         except ConcurrencyConflict:
             return await self._load(lease.order_id)  # somebody else has appended, and drives on
         except MeshError as error:
-            await self._put_off(lease, error.reason, detail=error.message, alarming=is_definitive(error))
-            return order or await self._load(lease.order_id)
+            return await self._put_off(lease, error)
         except Exception:
-            await self._put_off(lease, "INTERNAL_ERROR", detail="the error that follows", alarming=True)
+            await self._back_off(lease, "INTERNAL_ERROR")
             raise
         return order
 
@@ -190,19 +189,21 @@ class Driver:
             raise LookupError(f"order {order_id} has a saga and no history")
         return order
 
-    async def _put_off(self, lease: Lease, reason: str, *, detail: str, alarming: bool) -> None:
-        """Puts a step off. Alarming is a refusal that is none of the saga's replies: then two ledgers disagree."""
-        pause = self._pace.pause(lease.attempts)
-        log = self._log.error if alarming else self._log.info
-        log(
-            "step put off",
-            order=lease.order_id,
-            step=lease.step,
-            reason=reason,
-            detail=detail,
-            tries=lease.attempts + 1,
-        )
+    async def _put_off(self, lease: Lease, error: MeshError) -> Order:
+        """Puts off a step whose answer is not known, unless somebody else has concluded it in the meantime."""
+        order = await self._load(lease.order_id)
+        step = next_step(order)
+        if step is None or step.name != lease.step:
+            return order
+        # A refusal that is none of the saga's replies means that two ledgers disagree: a person has to look.
+        log = self._log.error if is_definitive(error) else self._log.info
+        log("step put off", order=order.id, step=step.name, reason=error.reason, detail=error.message)
+        await self._back_off(lease, error.reason)
+        return order
+
+    async def _back_off(self, lease: Lease, reason: str) -> None:
         self._metrics.asked_again.labels(lease.step.partition(":")[0], reason).inc()
+        pause = self._pace.pause(lease.attempts)
 
         async def work(tx: Transaction) -> None:
             await leases.back_off(tx, lease.order_id, lease.step, pause=pause, error=reason)

@@ -14,6 +14,7 @@ from services.order.app import Orders
 from services.order.events import Shipment
 from services.order.store import Shown
 from services.order.wire import (
+    address_from_proto,
     amount_from_proto,
     items_to_proto,
     order_to_proto,
@@ -41,7 +42,7 @@ class OrderServicer(OrderServiceServicer):
             self._orders.create(
                 quantities_from_proto(request.items),
                 card=request.payment_token,
-                address=request.shipping_address,
+                address=address_from_proto(request.shipping_address),
                 by=current_call(),
             )
         )

@@ -19,7 +19,7 @@ from services.order.metrics import OrderMetrics
 from services.order.projections import View, view_from, view_of
 from services.order.saga import needs_card, next_step
 from services.order.state import Order, State, begin, evolve, fold
-from services.order.tables import events, orders, shipping_address
+from services.order.tables import events, of_mesh, orders, shipping_address
 from services.order.wire import public_event
 
 _STREAMS: Final = EventStore(events)
@@ -179,8 +179,10 @@ async def count(connection: AsyncConnection, *, user_id: str | None, state: Stat
 
 
 async def erase_addresses(tx: Transaction, user_ids: Sequence[str]) -> None:
-    """Erases where the orders of users go."""
+    """Erases where the orders of users go, also from the answers they were given."""
     await tx.execute(delete(shipping_address).where(shipping_address.c.user_id.in_(user_ids)))
+    principals = [f"user:{user_id}" for user_id in user_ids]
+    await tx.execute(delete(of_mesh.idempotency).where(of_mesh.idempotency.c.principal.in_(principals)))
 
 
 _SHOWN: Final = select(orders, shipping_address.c.address).outerjoin(

@@ -20,7 +20,7 @@ from mesh.data.event_store import event_store_table
 from mesh.data.tables import mesh_tables
 
 metadata = MetaData()
-mesh_tables(metadata)
+of_mesh = mesh_tables(metadata)
 
 events = event_store_table(metadata)
 

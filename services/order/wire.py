@@ -32,6 +32,9 @@ from services.order.state import CalledOff, Declined, Order, OutOfStock, RefundS
 from zoco.order.v1 import order_events_pb2, order_pb2
 from zoco.order.v1.order_service_pb2 import LineItem
 
+LONGEST_ADDRESS: Final = 16_384
+"""Bytes of an address in all: its ten lines in any script, and as much again for its other fields."""
+
 _STATES: Final = {state: order_pb2.Order.State.Value(state.value) for state in State}
 _STATES_BACK: Final = {value: state for state, value in _STATES.items()}
 
@@ -48,6 +51,17 @@ def quantities_from_proto(items: Sequence[LineItem]) -> dict[str, int]:
             raise invalid_field(f"items[{index}].product_id", "must name a product once")
         wanted[canonical_id(item.product_id)] = item.quantity
     return wanted
+
+
+def address_from_proto(address: PostalAddress) -> PostalAddress:
+    """An address that a parcel can carry; validation has looked at its lines.
+
+    Raises:
+        InvalidArgument: It is longer than LONGEST_ADDRESS.
+    """
+    if address.ByteSize() > LONGEST_ADDRESS:
+        raise invalid_field("shipping_address", f"must have at most {LONGEST_ADDRESS} bytes in all")
+    return address
 
 
 def state_from_proto(state: order_pb2.Order.State.ValueType) -> State | None:

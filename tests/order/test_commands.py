@@ -86,6 +86,22 @@ async def test_a_cancel_before_the_capture_takes_no_money(shop: Shop) -> None:
     assert shop.inventory.available[shop.tea] == 10
 
 
+async def test_a_cancel_that_overtakes_the_reservation_holds_nothing(shop: Shop) -> None:
+    gate = shop.inventory.stop_at("ReserveStock", effect=False)
+    buyer = shop.customer()
+    creating = asyncio.create_task(buyer.create((shop.tea, 1)))
+    await gate.reached.wait()
+    [row] = await shop.rows("SELECT id::text FROM orders")
+    order = await buyer.cancel(row.id)
+    gate.opened.set()
+
+    assert (await creating) == order
+    assert order.state == State.CANCELLED
+    assert shop.inventory.available[shop.tea] == 10
+    assert await buyer.trail(order.id) == ["OrderPlaced", "CancellationRequested", "StockReleased", "OrderCancelled"]
+    assert await shop.rows("SELECT 1 FROM saga") == []
+
+
 async def test_a_cancel_while_payment_is_away_is_kept_and_carried_out(neighbourhood: Shop) -> None:
     shop = neighbourhood
     async with shop.open(ZOCO_ORDER_ANSWER_WITHIN=0.2):

@@ -237,6 +237,7 @@ async def test_what_breaks_a_rule_is_refused_and_named(shop: Shop) -> None:
     buyer = shop.customer()
     one = (shop.tea, 1)
     nowhere = PostalAddress(region_code="Spain", address_lines=["Calle Feria 1"])
+    endless = PostalAddress(region_code="ES", address_lines=["Calle Feria 1"], organization="x" * 20_000)
     refusals = {
         "nothing": (buyer.create(), "items"),
         "no product": (buyer.create(("x", 1)), "items[0].product_id"),
@@ -248,6 +249,7 @@ async def test_what_breaks_a_rule_is_refused_and_named(shop: Shop) -> None:
         "no card": (buyer.create(one, card=""), "payment_token"),
         "a card number": (buyer.create(one, card="4242424242424242"), "payment_token"),
         "a region that is none": (buyer.create(one, address=nowhere), "shipping_address"),
+        "more than an address": (buyer.create(one, address=endless), "shipping_address"),
     }
     for what, (call, field) in refusals.items():
         error = await refused(call)

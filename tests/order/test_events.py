@@ -87,7 +87,7 @@ async def test_events_reach_the_broker(shop: Shop) -> None:
 
 async def test_where_orders_go_is_erased_with_the_account(shop: Shop) -> None:
     buyer, other = shop.customer(), shop.customer()
-    order, kept = await buyer.create((shop.tea, 1)), await other.create((shop.tea, 1))
+    order, kept = await buyer.create((shop.tea, 1), key="k1"), await other.create((shop.tea, 1), key="k1")
     async with announcing(shop.harness.nats_url, "user") as announcer:
         await announcer.publish([Announced(UserDeleted(user_id=buyer.user_id), aggregate_id=buyer.user_id)])
 
@@ -96,6 +96,8 @@ async def test_where_orders_go_is_erased_with_the_account(shop: Shop) -> None:
 
         await until(erased)
     assert (await shop.admin().get(order.id)).user_id == buyer.user_id
+    answers = await shop.rows("SELECT principal FROM idempotency")
+    assert [row.principal for row in answers] == [f"user:{other.user_id}"]
     assert (await other.get(kept.id)).shipping_address == ADDRESS
 
 
