@@ -10,7 +10,7 @@ from zoco.product.v1.product_service_pb2_grpc import add_ProductServiceServicer_
 
 async def build(runtime: Runtime[ProductSettings]) -> Service:
     """The catalog on a runtime; production and tests share it."""
-    catalog = Catalog(database=runtime.database)
+    catalog = Catalog(database=runtime.database, stock_patience=runtime.settings.stock_patience_seconds)
     servicer = ProductServicer(catalog, currency=runtime.settings.currency)
     return Service(
         servicers=[(add_ProductServiceServicer_to_server, servicer)],

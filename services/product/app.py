@@ -1,5 +1,7 @@
 """What can be done with the catalog: one method a use case."""
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -16,6 +18,9 @@ from services.product.store import Availability, CategoryPage
 from services.product.wire import event_to_proto, product_to_proto
 from zoco.product.v1 import product_pb2
 
+STOCK_POLL: Final = 0.02
+"""Seconds between two looks for a product's first stock."""
+
 LOOKS: Final = 3
 """How often an import looks for products that another one was faster to make."""
 
@@ -26,6 +31,8 @@ class Catalog:
 
     database: Database
     listing: Listing = field(default_factory=Listing)
+    stock_patience: float = 0.0
+    """Seconds that `create` waits for the first stock."""
 
     async def list_products(self, which: Filter, sorting: Sorting, *, after: Sequence[Any] | None, size: int) -> Listed:
         """A page of the products on sale."""
@@ -49,7 +56,10 @@ class Catalog:
             return await store.find(connection, ids)
 
     async def create(self, facts: Facts, *, initial_stock: int) -> product_pb2.Product:
-        """Puts a product on sale.
+        """Puts a product on sale, and waits a moment until its first stock can be bought.
+
+        Inventory makes the stock from the event. Whoever creates a product and orders it at once should not find it
+        sold out; where inventory is away, the product is created all the same.
 
         Raises:
             NotFound: There is no such category.
@@ -63,7 +73,10 @@ class Catalog:
             _publish(tx, [created])
             return product_to_proto(created.product)
 
-        return await self.database.transact(work, keyed=True)
+        answer = await self.database.transact(work, keyed=True)
+        if initial_stock:
+            await self._until_in_stock(answer.id)
+        return answer
 
     async def update(self, product_id: str, changes: Mapping[str, Any], *, etag: str) -> Product:
         """Gives a product other facts.
@@ -157,6 +170,11 @@ class Catalog:
         """A page of categories by name."""
         async with self.database.reading() as connection:
             return await store.list_categories(connection, after=after, size=size)
+
+    async def _until_in_stock(self, product_id: str) -> None:
+        give_up = time.monotonic() + self.stock_patience
+        while time.monotonic() < give_up and not (await self.get(product_id)).available:  # noqa: ASYNC110 - made elsewhere
+            await asyncio.sleep(STOCK_POLL)
 
     async def create_category(self, name: str, description: str) -> Category:
         """Makes a category.

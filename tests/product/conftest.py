@@ -131,7 +131,7 @@ async def shop(
         harness = Harness(postgres_session, nats.url, pki, tokens)
         async with (
             announcing(nats.url, "inventory") as inventory,
-            harness.running("product", build, settings=ProductSettings) as running,
+            harness.running("product", build, settings=ProductSettings, ZOCO_STOCK_PATIENCE_SECONDS=0) as running,
         ):
             yield Shop(
                 running,

@@ -1,6 +1,7 @@
 """What the catalog is told at start."""
 
 import pytest
+from google.type.money_pb2 import Money
 from pydantic import ValidationError
 
 from mesh.errors import MeshError
@@ -32,3 +33,16 @@ async def test_a_shop_may_trade_in_a_currency_without_decimals(harness: Harness,
 def test_the_currency_is_a_code_of_iso_4217() -> None:
     with pytest.raises(ValidationError, match="ZOCO_CURRENCY"):
         ProductSettings.model_validate({"ZOCO_CURRENCY": "euro"})
+
+
+async def test_a_product_is_created_even_if_nobody_makes_its_stock(harness: Harness, tokens: Tokens) -> None:
+    async with harness.running("product", build, settings=ProductSettings, ZOCO_STOCK_PATIENCE_SECONDS=0.1) as running:
+        shop = ProductServiceStub(running.channel("edge", tokens.admin()))
+        category = await shop.CreateCategory(
+            service.CreateCategoryRequest(category=product_pb2.Category(name="Drinks"))
+        )
+        product = product_pb2.Product(name="Tea", category_id=category.id, price=Money(currency_code="EUR", units=2))
+
+        created = await shop.CreateProduct(service.CreateProductRequest(product=product, initial_stock=5))
+
+        assert created.id
