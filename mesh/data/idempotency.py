@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.call import IdempotencyKey
 from mesh.data.failures import Failure, classify
-from mesh.errors import InvalidArgument, MeshError, to_status
+from mesh.errors import FieldViolation, InvalidArgument, MeshError, to_status
 
 if TYPE_CHECKING:
     from mesh.data.database import Database
@@ -184,4 +184,5 @@ def _require_same_request(key: IdempotencyKey, request_hash: bytes) -> None:
             "IDEMPOTENCY_KEY_REUSED",
             "this idempotency key was used with another request",
             metadata={"key": key.key},
+            field_violations=[FieldViolation("request_id", "was used with another request")],
         )
