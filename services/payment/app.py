@@ -8,31 +8,23 @@ between leaves the attempt, and the caller's repeat goes the same way: the key m
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final, NoReturn, TypeVar, assert_never
+from typing import NoReturn, TypeVar
 
 from mesh.call import current_call
 from mesh.data import Database, Transaction
-from mesh.errors import FailedPrecondition, InvalidArgument, Unauthenticated, Unavailable, invalid_field, not_found
+from mesh.errors import FailedPrecondition, Unauthenticated, invalid_field, not_found
 from mesh.ids import uuid7
-from mesh.money import CurrencyMismatch, Money
+from mesh.money import Money
 from services.payment import store
-from services.payment.domain import MoreThanCaptured, NotAllowed, Payment, State, new_payment
+from services.payment.asking import ask, ask_done, unknown
+from services.payment.domain import Payment, State, new_payment
 from services.payment.metrics import PaymentMetrics
-from services.payment.providers.port import (
-    Authorization,
-    Declined,
-    NotDone,
-    OutcomeUnknown,
-    Provider,
-    SignatureInvalid,
-)
+from services.payment.providers.port import Declined, Provider, SignatureInvalid
+from services.payment.refusals import as_authorized, declined, declined_refund, in_callers_terms, require_same
 from services.payment.store import Attempt, AttemptState, PaymentPage
 from services.payment.wire import change_to_event, payment_to_proto, refund_to_event
 
 T = TypeVar("T")
-
-RETRY_SOON: Final = timedelta(milliseconds=500)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,21 +77,21 @@ class Payments:
             return payment, await store.begin_attempt(tx, of=payment, operation="authorize", amount=amount)
 
         payment, attempt = await self.database.transact(begin)
-        _require_same(payment, user_id, amount)
+        require_same(payment, user_id, amount)
         if payment.state is not State.PENDING:
-            return await self._answer(lambda _: _as_authorized(payment))
+            return await self._answer(lambda _: as_authorized(payment))
         provider = self.providers[payment.provider]
         try:
-            held = await _ask(
+            held = await ask(
                 lambda: provider.authorize(key=attempt.key, order_id=order_id, token=token, amount=amount),
                 lambda: provider.find_authorization(key=attempt.key),
             )
-        except Declined as declined:
-            return await self._decline(order_id, attempt, declined.reason)
+        except Declined as no:
+            return await self._decline(order_id, attempt, no.reason)
         reference = held.reference
 
         def settle(tx: Transaction, current: Payment) -> Payment:
-            return _as_authorized(
+            return as_authorized(
                 current.authorized(reference, tx.clock()) if current.state is State.PENDING else current
             )
 
@@ -117,12 +109,12 @@ class Payments:
             return await self._answer(lambda _: payment)
         provider = self.providers[payment.provider]
         try:
-            await _ask_done(
+            await ask_done(
                 lambda: provider.capture(key=attempt.key, reference=payment.reference, amount=payment.amount),
                 lambda: provider.is_done(key=attempt.key),
             )
-        except Declined as declined:
-            return await self._decline(order_id, attempt, declined.reason)
+        except Declined as no:
+            return await self._decline(order_id, attempt, no.reason)
 
         def settle(tx: Transaction, current: Payment) -> Payment:
             return current if current.state is State.CAPTURED else current.captured_whole(tx.clock())
@@ -148,13 +140,13 @@ class Payments:
             return await self._answer(lambda _: payment)
         provider = self.providers[payment.provider]
         try:
-            await _ask_done(
+            await ask_done(
                 lambda: provider.void(key=attempt.key, order_id=order_id, reference=payment.reference),
                 lambda: provider.is_done(key=attempt.key),
             )
         except Declined:
             # The provider says the amount was taken: a capture is under way whose answer is not written yet.
-            raise _unknown("provider") from None
+            raise unknown() from None
 
         def settle(tx: Transaction, current: Payment) -> Payment:
             return current if current.state is State.VOIDED else current.voided(tx.clock())
@@ -193,18 +185,18 @@ class Payments:
             case AttemptState.DONE:
                 return await self._answer(lambda _: payment)
             case AttemptState.REFUSED:
-                raise _declined_refund(payment)
+                raise declined_refund(payment)
             case AttemptState.STARTED:
                 pass
         provider = self.providers[payment.provider]
         try:
-            await _ask_done(
+            await ask_done(
                 lambda: provider.refund(key=attempt.key, reference=payment.reference, amount=amount),
                 lambda: provider.is_done(key=attempt.key),
             )
         except Declined:
             await self._refuse(attempt)
-            raise _declined_refund(payment) from None
+            raise declined_refund(payment) from None
         return await self._settle_refund(order_id, attempt, reason)
 
     async def take_report(self, provider_name: str, body: bytes, headers: Mapping[str, str]) -> None:
@@ -289,7 +281,7 @@ class Payments:
             changed = current if current.state is State.DECLINED else current.declined(reason, tx.clock())
             await store.end_attempt(tx, attempt, AttemptState.REFUSED)
             await self._write(tx, current, changed)
-            answer = _declined(changed)
+            answer = declined(changed)
             await tx.answer(answer)
             return answer
 
@@ -322,103 +314,5 @@ class Payments:
 
     async def _refusing(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Runs a transaction and tells callers in their terms what the domain refuses."""
-        try:
+        with in_callers_terms():
             return await self.database.transact(work)
-        except NotAllowed as refused:
-            raise FailedPrecondition(
-                "STATE_CONFLICT", str(refused), metadata={"state": refused.state.value}
-            ) from refused
-        except MoreThanCaptured as refused:
-            raise FailedPrecondition(
-                "REFUND_EXCEEDS_CAPTURED", str(refused), metadata={"refundable": str(refused.refundable)}
-            ) from refused
-        except CurrencyMismatch as refused:
-            raise InvalidArgument("CURRENCY_MISMATCH", str(refused)) from refused
-
-
-async def _ask(
-    request: Callable[[], Awaitable[Authorization]], find: Callable[[], Awaitable[Authorization | None]]
-) -> Authorization:
-    """Asks the provider to hold an amount, and where its answer is lost, what became of it.
-
-    Raises:
-        Declined: It said no.
-        Unavailable: Nothing happened, or nobody knows: the caller asks again with the same key.
-    """
-    try:
-        return await request()
-    except NotDone as failed:
-        raise _unknown("provider") from failed
-    except OutcomeUnknown:
-        found = await _found(find)
-        if found is None:
-            raise _unknown("provider") from None
-        return found
-
-
-async def _ask_done(request: Callable[[], Awaitable[None]], is_done: Callable[[], Awaitable[bool]]) -> None:
-    """As `_ask`, for requests whose only answer is that they are done."""
-    try:
-        await request()
-    except NotDone as failed:
-        raise _unknown("provider") from failed
-    except OutcomeUnknown:
-        if not await _found(is_done):
-            raise _unknown("provider") from None
-
-
-async def _found(find: Callable[[], Awaitable[T]]) -> T:
-    try:
-        return await find()
-    except NotDone as failed:
-        raise _unknown("provider") from failed
-
-
-def _as_authorized(payment: Payment) -> Payment:
-    """A payment in answer to Authorize, in whatever state it is by now.
-
-    Raises:
-        FailedPrecondition: PAYMENT_DECLINED; STATE_CONFLICT where it was voided.
-    """
-    match payment.state:
-        case State.AUTHORIZED | State.CAPTURED:
-            return payment
-        case State.DECLINED:
-            raise _declined(payment)
-        case State.VOIDED | State.PENDING:
-            raise FailedPrecondition(
-                "STATE_CONFLICT",
-                f"the payment of order {payment.order_id} was voided; nothing will be held",
-                metadata={"state": payment.state.value},
-            )
-        case _:
-            assert_never(payment.state)
-
-
-def _require_same(payment: Payment, user_id: str, amount: Money) -> None:
-    if payment.user_id and (payment.user_id, payment.amount) != (user_id, amount):
-        raise invalid_field("amount", f"order {payment.order_id} has a payment of another amount or person")
-
-
-def _declined(payment: Payment) -> FailedPrecondition:
-    return FailedPrecondition(
-        "PAYMENT_DECLINED",
-        "the card was declined",
-        metadata={"order_id": payment.order_id, "decline_reason": payment.decline_reason},
-    )
-
-
-def _declined_refund(payment: Payment) -> FailedPrecondition:
-    left = payment.captured - payment.refunded
-    return FailedPrecondition(
-        "REFUND_EXCEEDS_CAPTURED", "the provider refused the refund", metadata={"refundable": str(left)}
-    )
-
-
-def _unknown(dependency: str) -> Unavailable:
-    return Unavailable(
-        "DEPENDENCY_UNAVAILABLE",
-        "what became of the request to the provider is not known yet; call again with the same key",
-        metadata={"dependency": dependency},
-        retry_after=RETRY_SOON,
-    )
