@@ -9,7 +9,7 @@ from cli.local import binaries
 from cli.local.home import write_private
 from cli.local.pki import EDGE_TLS
 from cli.local.portcheck import LOOPBACK
-from cli.local.probes import HttpHealth, http_request
+from cli.local.probes import EdgeHealth, http_request
 from cli.local.process import ProcessSpec
 from cli.local.settings import PROJECT
 from cli.local.shop import Shop
@@ -53,7 +53,7 @@ def edge_process(shop: Shop) -> ProcessSpec:
             )
         ),
         log=shop.home.log("edge"),
-        probe=HttpHealth(admin, "/ready"),
+        probe=EdgeHealth(admin, shop.addresses()),
         port=shop.ports.edge,
         start_seconds=shop.settings.start_timeout,
         before_stop=lambda: _drain(admin),

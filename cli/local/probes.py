@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -76,6 +76,35 @@ class HttpHealth:
         except (OSError, HTTPException) as error:
             return f"{self._path}: {str(error) or type(error).__name__}"
         return None if status == 200 else f"{self._path}: {status}"
+
+
+class EdgeHealth:
+    """Envoy: ready once it takes requests and has found every process behind it healthy for the first time.
+
+    Until its own health checks have passed, it answers 503 for services that serve already. A service that fails later
+    is reported as itself, not as a fault of the edge.
+    """
+
+    def __init__(self, admin: int, behind: Iterable[str]) -> None:
+        """Ask Envoy's admin port; `behind` are the `host:port` addresses that must be found healthy."""
+        self._admin = admin
+        self._ready = HttpHealth(admin, "/ready")
+        self._unseen = set(behind)
+
+    async def __call__(self) -> str | None:
+        """Return None when requests reach every service, else what is missing."""
+        reason = await self._ready()
+        if reason is not None or not self._unseen:
+            return reason
+        try:
+            _, body = await http_request("GET", self._admin, "/clusters")
+        except (OSError, HTTPException) as error:
+            return f"/clusters: {str(error) or type(error).__name__}"
+        for line in body.decode().splitlines():
+            fields = line.split("::")
+            if fields[2:] == ["health_flags", "healthy"]:
+                self._unseen.discard(fields[1])
+        return f"has not reached {', '.join(sorted(self._unseen))} yet" if self._unseen else None
 
 
 class PostgresHealth:

@@ -44,10 +44,17 @@ class Shop:
             result.setdefault(slot.workload, []).append(f"{LOOPBACK}:{self.ports.services[slot.process]}")
         return result
 
+    def addresses(self) -> list[str]:
+        """Return where the processes listen that are started here."""
+        return [f"{LOOPBACK}:{self.ports.services[slot.process]}" for slot in self._started()]
+
     def processes(self) -> list[ProcessSpec]:
         """Return how to run every service, and the portal if there is one."""
+        return [self._process(slot) for slot in self._started()]
+
+    def _started(self) -> list[Slot]:
         started = {*self.services, *([PORTAL] if has_portal() else [])}
-        return [self._process(slot) for slot in self.places if slot.workload in started]
+        return [slot for slot in self.places if slot.workload in started]
 
     def _process(self, slot: Slot) -> ProcessSpec:
         port = self.ports.services[slot.process]

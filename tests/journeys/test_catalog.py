@@ -4,12 +4,17 @@ import random
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.cli.messy_catalog import write_messy_catalog
 from tests.journeys.conftest import eventually
 from tests.journeys.running import PROJECT, RunningShop
-from tests.journeys.transports import Client
+from tests.journeys.transports import Client, Rest
 
 ROWS = 3000
+
+# The command line does the importing: once is enough, and twice would not be the first time.
+pytestmark = pytest.mark.parametrize("transport", [Rest], indirect=True, ids=["REST"])
 
 SOME_REFUSED = 3
 """The exit code of an import that refused some rows."""

@@ -289,7 +289,7 @@ async def test_what_a_full_broker_refuses_stays_in_the_outbox_until_there_is_roo
             server.jetstream["max_file_store"] = 100_000_000
             server.start()
             await until(lambda: scalar(side.database, "SELECT count(*) = 60 FROM account"), seconds=20)
-            assert await side.unpublished() == 0
+            await until(lambda: nothing_left(side))
     finally:
         server.stop()
 

@@ -30,9 +30,7 @@ def test_a_method_has_a_handler_in_its_service(method: MethodPolicy) -> None:
 def test_a_process_without_a_handler_does_not_start_and_names_it() -> None:
     order = [method for method in METHODS if method.workload == "order"]
 
-    with pytest.raises(
-        MissingHandler, match=r"OrderService/CancelOrder: OrderServiceServicer has no method"
-    ):
+    with pytest.raises(MissingHandler, match=r"OrderService/CancelOrder: OrderServiceServicer has no method"):
         require_handlers(order, [(add_OrderServiceServicer_to_server, OrderServiceServicer())])  # type: ignore[abstract]  # that is the point
     with pytest.raises(MissingHandler, match="add its servicer"):
         require_handlers(order, [])

@@ -79,8 +79,8 @@ async def test_somebody_elses_resource_looks_as_if_it_did_not_exist(probe: Runni
 @pytest.mark.parametrize(
     ("claims", "headers", "reason"),
     [
-        ({"exp": datetime.now(UTC) - timedelta(minutes=1)}, {}, "TOKEN_EXPIRED"),
-        ({"nbf": datetime.now(UTC) + timedelta(minutes=1)}, {}, "TOKEN_INVALID"),
+        ({"exp": timedelta(minutes=-1)}, {}, "TOKEN_EXPIRED"),
+        ({"nbf": timedelta(minutes=1)}, {}, "TOKEN_INVALID"),
         ({"iss": "https://evil.example"}, {}, "TOKEN_INVALID"),
         ({"aud": "another"}, {}, "TOKEN_INVALID"),
         ({"sub": None}, {}, "TOKEN_INVALID"),
@@ -98,7 +98,9 @@ async def test_somebody_elses_resource_looks_as_if_it_did_not_exist(probe: Runni
 async def test_a_token_that_does_not_hold_is_refused(
     probe: RunningProbe, tokens: Tokens, claims: dict[str, Any], headers: dict[str, Any], reason: str
 ) -> None:
-    stub = probe.stub(token=tokens.mint(uuid7(), headers=headers, **{"role": "ADMIN", **claims}))
+    now = datetime.now(UTC)
+    dated: dict[str, Any] = {name: now + each if isinstance(each, timedelta) else each for name, each in claims.items()}
+    stub = probe.stub(token=tokens.mint(uuid7(), headers=headers, **{"role": "ADMIN", **dated}))
 
     assert await status_of(stub.Rule(probe.messages.EchoRequest())) == (UNAUTHENTICATED, reason)
 
