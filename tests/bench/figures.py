@@ -103,7 +103,7 @@ def _memory(shop: RunningShop) -> dict[str, float]:
     """Megabytes of PSS by process, the supervisor's included."""
     status = json.loads(shop.zoco("status", "--json", "--memory").stdout)
     sizes = {each["process"]: each["pss_bytes"] / 1e6 for each in status["processes"]}
-    return {"supervisor": status["pssBytes"] / 1e6, **sizes}
+    return {"supervisor": status["supervisor_pss_bytes"] / 1e6, **sizes}
 
 
 async def _order_latencies(shop: RunningShop) -> list[float]:
