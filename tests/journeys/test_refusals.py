@@ -3,13 +3,17 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mesh.ids import uuid7
 from tests.harness import Tokens
 from tests.journeys.conftest import PASSWORD, Person, eventually, order_of, stock_of
+from tests.journeys.running import RunningShop
 from tests.journeys.transports import Client, Json, Refused
 
 Sell = Callable[[int], Awaitable[Json]]
@@ -181,8 +185,22 @@ async def test_somebody_elses_order_payment_and_profile_do_not_exist(
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_YOURS")
 
 
-async def test_missing_expired_and_forged_tokens_are_refused(nobody: Client, tokens: Tokens) -> None:
-    for token, reason in ((None, "TOKEN_MISSING"), (tokens.admin(), "TOKEN_INVALID"), ("garbage", "TOKEN_INVALID")):
+async def test_missing_expired_and_forged_tokens_are_refused(
+    shop: RunningShop, nobody: Client, admin: Person, tokens: Tokens
+) -> None:
+    pem = next((shop.home / "pki" / "tokens").glob("*.pem"))
+    key = serialization.load_pem_private_key(pem.read_bytes(), password=None)
+    assert isinstance(key, Ed25519PrivateKey)
+    genuine = Tokens(key, pem.stem)
+    expired = genuine.mint(admin.id, "ADMIN", exp=datetime.now(UTC) - timedelta(minutes=1))
+    assert await nobody.with_token(genuine.admin(admin.id)).call("UserService.ListUsers")
+
+    for token, reason in (
+        (None, "TOKEN_MISSING"),
+        (expired, "TOKEN_EXPIRED"),
+        (tokens.admin(admin.id), "TOKEN_INVALID"),
+        ("garbage", "TOKEN_INVALID"),
+    ):
         with pytest.raises(Refused) as refused:
             await nobody.with_token(token).call("OrderService.ListOrders")
         assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.UNAUTHENTICATED, reason)
