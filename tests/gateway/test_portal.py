@@ -27,7 +27,7 @@ from gateway.portal.system import State, System
 from mesh.channel import client_credentials
 from mesh.health import Health
 from mesh.policy import Audience
-from tests.gateway.edges import Edge, portal_settings, start_edge, until
+from tests.gateway.edges import Edge, portal_settings, raw_call, start_edge, until
 from tests.gateway.neighbours import Neighbour, failing, policy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -185,8 +185,9 @@ async def test_production_has_no_reflection(pki: Path, tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         edge = await start_edge(stack, pki, tmp_path, environment="production")
         for version in REFLECTION:
+            # One message, no stream: an end that overtakes a stream's first write is INTERNAL to grpc.aio's client.
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await _reflect(edge, version, list_services="")
+                await raw_call(edge.channel, f"/{version}/ServerReflectionInfo")
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
         assert (await edge.rest("GET", "/healthz")).status_code == 200
 
