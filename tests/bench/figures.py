@@ -148,8 +148,10 @@ def _import(shop: RunningShop) -> tuple[float, float]:
     """Seconds until the command ends, and until the last product's stock can be bought."""
     messy = write_messy_catalog(shop.home / "messy.csv", rows=IMPORT_ROWS, seed=1)
     started = time.monotonic()
-    shop.zoco("import", str(messy.path), check=False)
+    done = shop.zoco("import", str(messy.path), check=False)
     seconds = time.monotonic() - started
+    if f"{messy.rows} rows: {messy.good} created, 0 updated, 0 unchanged" not in done.stdout:
+        sys.exit(f"the import did not do what it should:\n{done.stdout[-500:]}{done.stderr}")
     newest = httpx.get(f"http://{shop.address}/v1/products", params={"orderBy": "create_time desc", "pageSize": 100})
     ids = [("productIds", each["id"]) for each in newest.json()["products"]]
 
