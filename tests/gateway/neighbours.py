@@ -1,7 +1,7 @@
 """Neighbours of the edge in tests: gRPC servers over mTLS that speak the real contracts and answer as they are told."""
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -77,6 +77,7 @@ class Neighbour:
     calls: list[Call] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
     health: Health | None = None
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
     port: int = 0
     _server: grpc.aio.Server | None = None
 
@@ -86,7 +87,7 @@ class Neighbour:
 
     async def start(self) -> None:
         """Listen: on a free port the first time, on the same one again after a stop."""
-        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        server = grpc.aio.server(interceptors=self.interceptors, options=[("grpc.so_reuseport", 0)])
         for name in policy().workloads[self.workload].services:
             handlers = {method.name: self._handler(method) for method in services()[name].methods}
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
