@@ -26,7 +26,7 @@ HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 _CHANNELZ: Final = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"]
 CHANNELZ_SERVICE: Final[str] = _CHANNELZ.full_name
 
-_OPTIONS: Final = (
+SERVER_OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # else two processes share a port in silence
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -60,7 +60,7 @@ def build_server(
     methods = {**policy.methods, **operator_methods()}
     server = grpc.aio.server(
         interceptors=[PipelineInterceptor(methods, compiler, open_services=frozenset({HEALTH_SERVICE}))],
-        options=_OPTIONS,
+        options=SERVER_OPTIONS,
     )
     for add, servicer in servicers:
         add(servicer, server)

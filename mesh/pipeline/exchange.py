@@ -8,6 +8,7 @@ from typing import Any, Final
 import grpc
 
 from mesh.call import Call
+from mesh.errors import MeshError
 from mesh.ids import uuid7
 from mesh.policy import MethodPolicy
 
@@ -30,6 +31,8 @@ class Exchange:
     code: grpc.StatusCode = field(default=grpc.StatusCode.OK)
     reason: str = ""
     """Reason of the error, where one was sent."""
+    bad_token: MeshError | None = None
+    """What is wrong with the access token that came, where it does not hold."""
 
 
 Next = Callable[[Exchange], Awaitable[Any]]
@@ -38,8 +41,20 @@ Next = Callable[[Exchange], Awaitable[Any]]
 Stage = Callable[[MethodPolicy, Next], Next]
 """Builds one step of one method's pipeline around the rest. Called once a method."""
 
+Identify = Callable[[Any, Mapping[str, str]], str | None]
+"""Tells which workload calls, from a call's context and metadata; None if it is not known."""
 
-def open_exchange(policy: MethodPolicy, request: Any, context: Any) -> Exchange:
+
+def peer_workload(context: Any, _: Mapping[str, str]) -> str | None:
+    """The workload that the client certificate names (SPIFFE id), or None without one."""
+    for identity in context.auth_context().get("peer_spiffe_id", ()):
+        match = _SPIFFE.fullmatch(identity.decode())
+        if match:
+            return match["workload"]
+    return None
+
+
+def open_exchange(policy: MethodPolicy, request: Any, context: Any, identify: Identify = peer_workload) -> Exchange:
     """Reads identity and ids of a call that has just arrived."""
     metadata: dict[str, str] = {}
     for key, value in context.invocation_metadata() or ():
@@ -50,7 +65,7 @@ def open_exchange(policy: MethodPolicy, request: Any, context: Any) -> Exchange:
         method=policy,
         request_id=request_id,
         correlation_id=_safe(metadata.get("x-correlation-id")) or request_id,
-        caller=_peer(context),
+        caller=identify(context, metadata),
     )
     return Exchange(policy, request, context, metadata, call)
 
@@ -58,12 +73,3 @@ def open_exchange(policy: MethodPolicy, request: Any, context: Any) -> Exchange:
 def _safe(value: str | None) -> str | None:
     """An id as it came if it is short and harmless, else None: it goes into logs and headers."""
     return value if value is not None and _SAFE_ID.fullmatch(value) else None
-
-
-def _peer(context: Any) -> str | None:
-    """The workload that the client certificate names (SPIFFE id), or None without one."""
-    for identity in context.auth_context().get("peer_spiffe_id", ()):
-        match = _SPIFFE.fullmatch(identity.decode())
-        if match:
-            return match["workload"]
-    return None

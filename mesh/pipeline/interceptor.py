@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from mesh.pipeline.compiler import PipelineCompiler
-from mesh.pipeline.exchange import Exchange, Next, open_exchange
+from mesh.pipeline.exchange import Exchange, Identify, Next, open_exchange, peer_workload
 from mesh.pipeline.protection import Malformed
 from mesh.policy import MethodPolicy
 
@@ -25,6 +25,7 @@ class PipelineInterceptor(grpc.aio.ServerInterceptor):
         methods: The policies, by gRPC path.
         compiler: Builds pipelines; each is built when its method is first called.
         open_services: Full names of services that are served bare: a health check pays for nothing.
+        identify: Tells which workload calls; by its certificate unless said otherwise.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class PipelineInterceptor(grpc.aio.ServerInterceptor):
         compiler: PipelineCompiler,
         *,
         open_services: frozenset[str] = frozenset(),
+        identify: Identify = peer_workload,
     ) -> None:
         self._methods = methods
         self._open_services = open_services
         self._compiler = compiler
+        self._identify = identify
         self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -57,11 +60,11 @@ class PipelineInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrap(self, policy: MethodPolicy, bare: "Handler") -> "Handler":
         behaviour, make_handler = _behaviour_of(bare)
-        run = self._compiler.compile(policy, _as_next(behaviour))
+        run, identify = self._compiler.compile(policy, _as_next(behaviour)), self._identify
 
         # grpc.aio looks at the function: only a coroutine function is served asynchronously.
         async def serve(request: Any, context: Any) -> Any:
-            return await run(open_exchange(policy, request, context))
+            return await run(open_exchange(policy, request, context, identify))
 
         handler: Handler = make_handler(
             serve,

@@ -22,6 +22,7 @@ from mesh.streams import Step, watch
 
 CONTRACTS = Path(__file__).parent / "contracts"
 MESH_PROTOS = Path(__file__).parents[2] / "protos" / "zoco" / "mesh"
+DESCRIPTORS = "descriptors.binpb"
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,15 @@ def compile_probe(directory: Path) -> ProbeContract:
             target = directory / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-    descriptors = directory / "descriptors.binpb"
-    descriptors.write_bytes(compiled.descriptors)
-    sys.path.insert(0, str(directory))
-    probe_service_pb2, probe_service_pb2_grpc = map(
-        import_module, ("probe.v1.probe_service_pb2", "probe.v1.probe_service_pb2_grpc")
-    )
+    (directory / DESCRIPTORS).write_bytes(compiled.descriptors)
+    return load_probe(directory)
 
-    return ProbeContract(descriptors, probe_service_pb2, probe_service_pb2_grpc)
+
+def load_probe(directory: Path) -> ProbeContract:
+    """Imports what `compile_probe` wrote into that directory, in this process or an earlier one."""
+    sys.path.insert(0, str(directory))
+    messages, stubs = map(import_module, ("probe.v1.probe_service_pb2", "probe.v1.probe_service_pb2_grpc"))
+    return ProbeContract(directory / DESCRIPTORS, messages, stubs)
 
 
 class Probe:
