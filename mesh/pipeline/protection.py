@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import protovalidate
 from google.protobuf.message import Message
 
 from mesh.call import enter
+from mesh.decision import Decider, Decision, Identity, TokenState
 from mesh.errors import (
     STATUS_DETAILS_KEY,
     DeadlineExceeded,
@@ -28,14 +30,10 @@ from mesh.pipeline.exchange import Exchange, Next, Stage
 from mesh.pipeline.idempotency import StoredError
 from mesh.policy import Audience, MethodPolicy
 from mesh.tokens import TokenVerifier
-from mesh.wire import canonical_id
 
 _log = logger("rpc")
 
 RETRY_AFTER: Final = "retry-after"
-
-EDGE: Final = "edge"
-"""The workload through which everybody outside comes."""
 
 MIN_BUDGET: Final = 0.05
 """Seconds that must be left for a call to be begun: less, and its answer would come too late."""
@@ -115,8 +113,8 @@ def deadline_stage(policy: MethodPolicy, proceed: Next) -> Next:
 def authentication_stage(verifier: TokenVerifier) -> Stage:
     """Establishes on whose behalf the call is made, from the access token.
 
-    A PUBLIC method serves everybody, so a token that does not hold makes the caller anonymous there: otherwise nobody
-    could refresh an expired one.
+    A token that does not hold is kept as the error it is: whether it matters, the contract's rules say. Where the keys
+    cannot be had, only a PUBLIC method goes on.
     """
 
     def stage(policy: MethodPolicy, proceed: Next) -> Next:
@@ -127,6 +125,8 @@ def authentication_stage(verifier: TokenVerifier) -> Stage:
             if header is not None:
                 try:
                     subject = await verifier.verify(header)
+                except Unauthenticated as bad:
+                    exchange.bad_token = bad
                 except MeshError:
                     if not optional:
                         raise
@@ -141,42 +141,64 @@ def authentication_stage(verifier: TokenVerifier) -> Stage:
 
 
 def authorization_stage(policy: MethodPolicy, proceed: Next) -> Next:
-    """Decides from the contract whether this workload and this person may call.
+    """Lets pass whom the contract lets call, by the rules of `mesh.decision`.
 
-    From outside: the audience decides. From inside: the list of callers. The owner field decides on the decoded
-    message, never on a URL, and somebody else's resource looks as if it did not exist.
+    The owner rule looks at the decoded message, never at a URL; somebody else's resource looks as if it did not exist.
     """
-    owner_path = policy.owner_field.split(".") if policy.owner_field else []
-    resource = policy.service.split(".")[1]
+    may_call = Decider(policy)
+    owner_of = _owner_reader(policy)
 
     async def authorize(exchange: Exchange) -> Any:
-        call = exchange.call
-        if call.caller is None:
-            raise Unauthenticated("WORKLOAD_UNKNOWN", "the caller showed no certificate of this mesh")
-        if call.caller == EDGE:
-            if policy.audience is Audience.NONE:
-                raise PermissionDenied("NOT_EXPOSED", "this call is not open to the outside")
-            if policy.needs_user and call.subject is None:
-                raise Unauthenticated("TOKEN_MISSING", "this call needs an access token")
-            if policy.audience is Audience.ADMIN and not call.is_admin:
-                raise PermissionDenied(
-                    "ROLE_REQUIRED", "this call is for administrators", metadata={"required": "ADMIN"}
-                )
-        elif call.caller not in policy.callers:
-            raise PermissionDenied(
-                "CALLER_NOT_ALLOWED",
-                f"the contract does not let {call.caller} call this",
-                metadata={"workload": call.caller},
-            )
-        if owner_path and call.caller == EDGE and not call.is_admin and isinstance(exchange.request, Message):
-            owner: Any = exchange.request
-            for name in owner_path:
-                owner = getattr(owner, name)
-            if owner != "me" and canonical_id(owner) != call.user_id:
-                raise not_found(resource, str(owner))
+        owner = owner_of(exchange.request)
+        decision = may_call(_identity(exchange), owner)
+        if not decision.allowed:
+            raise _refusal(decision, exchange, owner)
         return await proceed(exchange)
 
     return authorize
+
+
+def _identity(exchange: Exchange) -> Identity:
+    call, bad = exchange.call, exchange.bad_token
+    if call.subject is not None:
+        return Identity(call.caller, TokenState.VALID, call.subject.id, call.subject.role)
+    if bad is not None:
+        return Identity(call.caller, TokenState.EXPIRED if bad.reason == "TOKEN_EXPIRED" else TokenState.INVALID)
+    return Identity(call.caller)
+
+
+def _owner_reader(policy: MethodPolicy) -> Callable[[Any], str | None]:
+    """How to read the owner off a request; gives None where there is none to read."""
+    path = policy.owner_field.split(".") if policy.owner_field else []
+
+    def read(request: Any) -> str | None:
+        if not path or not isinstance(request, Message):
+            return None
+        owner: Any = request
+        for name in path:
+            owner = getattr(owner, name)
+        return str(owner)
+
+    return read
+
+
+def _refusal(decision: Decision, exchange: Exchange, owner: str | None) -> MeshError:
+    """The error that a caller sees of a refusal."""
+    caller = exchange.call.caller or ""
+    match decision.reason:
+        case "NOT_EXPOSED":
+            return PermissionDenied("NOT_EXPOSED", "this call is not open to the outside")
+        case "WORKLOAD_UNKNOWN":
+            return Unauthenticated("WORKLOAD_UNKNOWN", "the caller showed no certificate of this mesh")
+        case "CALLER_NOT_ALLOWED":
+            text = f"the contract does not let {caller} call this"
+            return PermissionDenied("CALLER_NOT_ALLOWED", text, metadata={"workload": caller})
+        case "ROLE_REQUIRED":
+            return PermissionDenied("ROLE_REQUIRED", "this call is for administrators", metadata={"required": "ADMIN"})
+        case "RESOURCE_NOT_FOUND":
+            return not_found(exchange.policy.service.split(".")[1], str(owner))
+        case _:
+            return exchange.bad_token or Unauthenticated("TOKEN_MISSING", "this call needs an access token")
 
 
 def validation_stage(_: MethodPolicy, proceed: Next) -> Next:
