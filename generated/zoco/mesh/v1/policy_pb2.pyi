@@ -309,32 +309,65 @@ class ServicePolicy(_message.Message):
 
     WORKLOAD_FIELD_NUMBER: _builtins.int
     CALLS_FIELD_NUMBER: _builtins.int
+    CONSUMES_FIELD_NUMBER: _builtins.int
     workload: _builtins.str
     """The catalog entry: which process serves it."""
     @_builtins.property
     def calls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """RPCs that the workload calls on its own account (sagas, consumers), beyond those its RPCs name."""
 
+    @_builtins.property
+    def consumes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Events of other services that the workload handles, as `zoco.user.v1.UserDeleted`. The broker lets it read those and no others."""
+
     def __init__(
         self,
         *,
         workload: _builtins.str = ...,
         calls: _abc.Iterable[_builtins.str] | None = ...,
+        consumes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "workload", b"workload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "consumes", b"consumes", "workload", b"workload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServicePolicy: _TypeAlias = ServicePolicy  # noqa: Y015
 
+@_typing.final
+class EventPolicy(_message.Message):
+    """What an event means to the mesh itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVOKES_TOKENS_OF_FIELD_NUMBER: _builtins.int
+    revokes_tokens_of: _builtins.str
+    """The field of the event with the id of a person. Access tokens of that person that were issued before the event are refused everywhere, from
+    a moment after it is published.
+    """
+    def __init__(
+        self,
+        *,
+        revokes_tokens_of: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revokes_tokens_of", b"revokes_tokens_of"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventPolicy: _TypeAlias = EventPolicy  # noqa: Y015
+
 METHOD_FIELD_NUMBER: _builtins.int
 SERVICE_FIELD_NUMBER: _builtins.int
+EVENT_FIELD_NUMBER: _builtins.int
 SENSITIVE_FIELD_NUMBER: _builtins.int
 method: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___MethodPolicy]
 """The policy of an RPC."""
 service: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.ServiceOptions, Global___ServicePolicy]
 """The policy of a service."""
+event: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, Global___EventPolicy]
+"""What an event means to the mesh."""
 sensitive: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
 """Never in a log, span, error or event store in clear."""
