@@ -1,7 +1,6 @@
 """Stages that protect a service: errors, deadline, authentication, authorization, validation."""
 
 import asyncio
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -13,7 +12,6 @@ from google.protobuf.message import Message
 from mesh.call import enter
 from mesh.decision import Decider, Decision, Identity, TokenState
 from mesh.errors import (
-    STATUS_DETAILS_KEY,
     DeadlineExceeded,
     FieldViolation,
     InvalidArgument,
@@ -22,18 +20,15 @@ from mesh.errors import (
     Unauthenticated,
     internal,
     not_found,
-    to_status,
 )
 from mesh.logs import logger
 from mesh.metrics import Metrics
 from mesh.pipeline.exchange import Exchange, Next, Stage
-from mesh.pipeline.idempotency import StoredError
+from mesh.pipeline.refusal import refuse
 from mesh.policy import Audience, MethodPolicy
 from mesh.tokens import TokenVerifier
 
 _log = logger("rpc")
-
-RETRY_AFTER: Final = "retry-after"
 
 MIN_BUDGET: Final = 0.05
 """Seconds that must be left for a call to be begun: less, and its answer would come too late."""
@@ -57,25 +52,10 @@ def errors_stage(metrics: Metrics) -> Stage:
                 exchange.code = _code_of(exchange)  # gRPC's own services end calls themselves
                 raise
             except MeshError as error:
-                await refuse(exchange, error)
+                await refuse(exchange, error, metrics)
             except Exception:  # noqa: BLE001 - the outermost place that can keep a stack trace from the caller
                 _log.exception("unexpected error", method=exchange.policy.path)
-                await refuse(exchange, internal())
-
-        async def refuse(exchange: Exchange, error: MeshError) -> None:
-            exchange.code, exchange.reason = error.code, error.reason
-            metrics.refusals.labels("service", error.reason).inc()
-            trailers: list[tuple[str, str | bytes]] = [(STATUS_DETAILS_KEY, render(error, exchange))]
-            if error.retry_after is not None:
-                # For whoever reads no details: the edge turns it into the header (RFC 9110, 10.2.3), in whole seconds.
-                trailers.append((RETRY_AFTER, str(max(1, math.ceil(error.retry_after.total_seconds())))))
-            await exchange.context.abort(error.code, error.message, tuple(trailers))
-
-        def render(error: MeshError, exchange: Exchange) -> bytes:
-            if isinstance(error, StoredError):
-                return error.status
-            status: bytes = to_status(error, request_id=exchange.call.request_id).SerializeToString()
-            return status
+                await refuse(exchange, internal(), metrics)
 
         return translate
 
