@@ -16,9 +16,10 @@ zoco = if [ -x $(BIN)/zoco ]; then $(BIN)/zoco $(1); else echo "Nothing was ever
 
 # Development tools that come as Go modules, built once into .tools/bin. What needs one says so; running the shop needs none.
 GO_TOOLS := \
-	github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+	github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4 \
+	github.com/bojand/ghz/cmd/ghz@v0.120.0
 
-.PHONY: help up down reset status test gen lint check tools figures lock environment environment-dev
+.PHONY: help up down reset status test gen lint check tools bench figures lock environment environment-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +68,9 @@ tools: ## Build the pinned development tools into .tools/bin
 		fi; \
 	done
 	@echo "tools: $(words $(GO_TOOLS)) in .tools/bin"
+
+bench: environment-dev ## Measure against the targets; NAME=pipeline picks one, BENCH_SHORT=1 only shows that it works
+	@$(BIN)/python -m tests.bench $(NAME)
 
 figures: environment-dev ## Measure a shop of its own: start, memory, orders, reads
 	@$(BIN)/python -m tests.bench.figures

@@ -1,0 +1,82 @@
+"""Measures: `make bench`, or `make bench NAME=pipeline`. Prints a table and writes `.zoco/bench.json`.
+
+Nothing else should run on the machine. Every target is a ratio between two things that are run alternately in one
+session, the median of five rounds; BENCH_SHORT=1 makes one short round, to see that the measuring works.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from tests.bench.figure import ROUNDS, SHORT, Figure
+
+ROOT: Final = Path(__file__).parents[2]
+RESULTS: Final = ROOT / ".zoco" / "bench.json"
+
+BENCHES: Final[Mapping[str, str]] = {
+    "pipeline": "tests.bench.pipeline",
+    "mtls": "tests.bench.mtls",
+    "tracing": "tests.bench.tracing",
+}
+"""Modules with a `measure()`, by the name they are asked for with."""
+
+
+def main(names: Sequence[str]) -> int:
+    """Measures what is named, or everything; 1 if a target was missed, 2 if a name is unknown."""
+    unknown = set(names) - set(BENCHES)
+    if unknown:
+        print(f"NAME: no such bench: {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    print(_machine(), flush=True)
+    figures: list[Figure] = []
+    for name in names or BENCHES:
+        measure: Callable[[], Sequence[Figure]] = import_module(BENCHES[name]).measure
+        measured = measure()
+        print(*(_line(each) for each in measured), sep="\n", flush=True)
+        figures += measured
+    _write(figures)
+    print(f"load average {_load_average()}")
+    return 0 if SHORT else any(each.verdict == "MISSED" for each in figures)
+
+
+def _line(figure: Figure) -> str:
+    low, high = figure.spread
+    form = ".2f" if not figure.unit else ".0f"
+    target = "" if figure.target is None else f"   must reach {figure.target:.2f}: {figure.verdict}"
+    return f"{figure.name:44}{figure.value:>8{form}} {figure.unit:11} ({low:{form}} to {high:{form}}){target}"
+
+
+def _machine() -> str:
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, grpcio {grpc.__version__}; "
+        f"{'one short round' if SHORT else f'medians of {ROUNDS} rounds'}; load average {_load_average()}"
+    )
+
+
+def _load_average() -> str:
+    return ", ".join(f"{each:.1f}" for each in os.getloadavg())
+
+
+def _write(figures: Sequence[Figure]) -> None:
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    measured = {
+        "commit": commit.stdout.strip(),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "short": SHORT,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps([{**asdict(each), **measured} for each in figures], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

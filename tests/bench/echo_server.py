@@ -1,0 +1,115 @@
+"""A process that serves a unary echo in one of several ways; the bench compares them.
+
+Handler, event loop and server options are always the same: the ways differ in the interceptor alone.
+"""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import grpc
+import uvloop
+from opentelemetry.instrumentation.grpc import aio_server_interceptor
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+
+from mesh.logs import configure_logs
+from mesh.metrics import Metrics
+from mesh.pipeline import PipelineCompiler, PipelineInterceptor
+from mesh.pipeline.exchange import peer_workload
+from mesh.policy import load_policy
+from mesh.server import SERVER_OPTIONS, server_credentials
+from mesh.settings import MeshSettings
+from mesh.tokens import KeySet, TokenVerifier
+from mesh.tracing import configure_tracing
+from tests.harness import AUDIENCE, ISSUER
+from tests.mesh.probe import ProbeContract, load_probe
+
+Way = Literal["bare", "pipeline", "stock", "collector"]
+"""Without interceptors; behind the whole pipeline; behind OpenTelemetry's own interceptor and nothing else; and, no echo,
+where the spans of the others go."""
+Transport = Literal["mtls", "plaintext"]
+
+WORKLOAD: Final = "product"
+METHOD: Final = "probe.v1.ProbeService.Rule"
+"""For administrators, with a rule on its one field: every stage that a unary read can have has something to do."""
+
+TRACE_RATIO: Final = 0.1
+KEY_SET: Final = "keys.json"
+
+
+def _echo(contract: ProbeContract) -> Any:
+    messages = contract.messages
+
+    async def rule(_self: Any, request: Any, _context: Any) -> Any:
+        return messages.EchoResponse(text=request.text)
+
+    return type("Echo", (contract.stubs.ProbeServiceServicer,), {"Rule": rule})()
+
+
+class _Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    async def Export(self, request: Any, context: Any) -> Any:
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+def main() -> None:
+    """Serves until it is killed; the one line of standard output is the port."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("way")
+    parser.add_argument("transport", nargs="?", default="plaintext")
+    parser.add_argument("--collector")
+    chosen = parser.parse_args()
+    uvloop.run(_serve(chosen.directory, chosen.way, chosen.transport, chosen.collector))
+
+
+async def _serve(directory: Path, way: Way, transport: Transport, collector: str | None) -> None:
+    settings = MeshSettings.model_validate(
+        {
+            "ZOCO_PKI_DIR": directory / "pki" / WORKLOAD,
+            "OTEL_TRACES_SAMPLER_ARG": TRACE_RATIO,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
+            "LOG_FORMAT": "json",
+        }
+    )
+    configure_logs(settings, WORKLOAD)
+    configure_tracing(settings, WORKLOAD)
+    server = grpc.aio.server(interceptors=_interceptors(way, transport, directory), options=SERVER_OPTIONS)
+    if way == "collector":
+        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Collector(), server)  # type: ignore[no-untyped-call]  # generated
+    else:
+        contract = load_probe(directory)
+        contract.stubs.add_ProbeServiceServicer_to_server(_echo(contract), server)
+    if transport == "mtls":
+        port = server.add_secure_port("127.0.0.1:0", server_credentials(settings.pki_dir))
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    print(port, flush=True)
+    await asyncio.Event().wait()
+
+
+def _interceptors(way: Way, transport: Transport, directory: Path) -> Sequence[grpc.aio.ServerInterceptor]:
+    match way:
+        case "pipeline":
+            policy = load_policy(load_probe(directory).descriptors)
+            keys = KeySet(lambda: _keys(directory))
+            compiler = PipelineCompiler(Metrics(), TokenVerifier(keys, issuer=ISSUER, audience=AUDIENCE))
+            # Without TLS nobody shows a certificate: there the server is told what it would say.
+            identify = peer_workload if transport == "mtls" else lambda _context, _metadata: "edge"
+            return [PipelineInterceptor(policy.methods, compiler, identify=identify)]
+        case "stock":
+            return [aio_server_interceptor()]  # type: ignore[no-untyped-call]  # the package has no types
+        case "bare" | "collector":
+            return []
+
+
+async def _keys(directory: Path) -> Mapping[str, Any]:
+    keys: Mapping[str, Any] = json.loads((directory / KEY_SET).read_text())
+    return keys
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""What the pipeline costs: a unary echo behind all of its stages against the same handler on bare grpc.aio."""
+
+from collections.abc import Sequence
+
+from tests.bench.echo import echo_servers
+from tests.bench.figure import Figure, compare
+
+
+def measure() -> Sequence[Figure]:
+    """Over mTLS, as services run, and over plaintext, where bare grpc.aio is fastest and the pipeline weighs most."""
+    with echo_servers() as servers:
+        figures: list[Figure] = []
+        figures += compare(
+            "pipeline",
+            ("behind the pipeline", servers.start("pipeline", "mtls").sample),
+            ("bare", servers.start("bare", "mtls").sample),
+            target=0.75,
+            aim=0.85,
+        )
+        figures += compare(
+            "pipeline over plaintext",
+            ("behind the pipeline", servers.start("pipeline", "plaintext").sample),
+            ("bare", servers.start("bare", "plaintext").sample),
+            target=0.75,
+            aim=0.85,
+        )
+        return figures
