@@ -111,13 +111,17 @@ class Shedding(_Section):
     """When a process refuses calls because it has all it can serve."""
 
     max_in_flight: PositiveInt
-    """Calls under way at once, in one process."""
-    public_share: Share
-    """How much of that calls without a person may fill."""
-    user_share: Share
-    """How much of that calls of customers may fill; the rest is for administrators and other workloads."""
+    """Calls under way at once, in one process; streams are not among them."""
+    max_streams: PositiveInt
+    """Streams that are open at once, in one process."""
     max_loop_lag: Duration
-    """By how much the event loop may be late before calls are refused."""
+    """By how much the event loop may be late before all calls are refused."""
+    public_share: Share
+    """How much of each of these anonymous reads may fill."""
+    user_share: Share
+    """How much, with persons' reads, and what may be changed without an account, such as logging in."""
+    change_share: Share
+    """How much, with what persons change; the rest is for other workloads."""
 
 
 class CacheTuning(_Section):
