@@ -48,3 +48,26 @@ class Metrics:
             ["rpc_method"],
             registry=self.registry,
         )
+        self.loop_lag = Gauge(
+            "process_event_loop_lag_seconds",
+            "By how much the event loop is late, of late at least.",
+            registry=self.registry,
+        )
+        self.open_streams = Gauge("rpc_server_streams_open", "Streams being served.", registry=self.registry)
+        self.cache_hits = Counter(
+            "rpc_server_cache_hits_total",
+            "Calls answered out of the cache of public reads.",
+            ["rpc_method"],
+            registry=self.registry,
+        )
+        self.cache_misses = Counter(
+            "rpc_server_cache_misses_total",
+            "Calls that the cache of public reads had no answer to.",
+            ["rpc_method"],
+            registry=self.registry,
+        )
+        self.cache_invalidated = Counter(
+            "rpc_server_cache_invalidated_total",
+            "Answers dropped because what they tell changed.",
+            registry=self.registry,
+        )
