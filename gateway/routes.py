@@ -19,7 +19,9 @@ from gateway.contract import Surface
 from gateway.filters import CORS
 from gateway.rest import refusal, rest_routes, wrong_method
 from gateway.runtime import PORTAL, EdgeRuntime
+from gateway.upstream import UNTOUCHED, retry_policy
 from gateway.xds import Message, header_is, seconds, typed
+from mesh.tuning import load_tuning
 
 _HEALTH: Final = "/grpc.health.v1.Health/Check"
 _HEALTH_DEADLINE: Final = timedelta(seconds=5)
@@ -28,20 +30,6 @@ _REFLECTION: Final = (
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 )
 _REFLECTION_LIFE: Final = timedelta(minutes=5)
-
-# Nothing reached the process, so nothing can happen twice. Retries after an answer are the client's business.
-_RETRY: Final[Message] = {
-    "retry_on": "connect-failure,refused-stream,reset-before-request",
-    "num_retries": 2,
-    "retry_host_predicate": [
-        {
-            "name": "envoy.retry_host_predicates.previous_hosts",
-            "typed_config": typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
-        }
-    ],
-    "host_selection_retry_max_attempts": 3,
-    "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.250s"},
-}
 
 _CLIENT_HEADERS: Final = (
     "authorization",
@@ -76,7 +64,8 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface) -> Message:
         "name": "edge",
         "domains": ["*"],
         "typed_per_filter_config": {CORS: _cors(runtime)},
-        "retry_policy": _RETRY,
+        # Retries after an answer are the client's business.
+        "retry_policy": retry_policy(load_tuning(), UNTOUCHED, repeats=2),
         "routes": [
             _preflight(),
             *(_rpc(method.path, method.workload, method.deadline) for method in surface.methods),
