@@ -15,6 +15,12 @@ SettingsT = TypeVar("SettingsT", bound="MeshSettings")
 TRUST_DOMAIN: Final = "zoco.local"
 """The SPIFFE trust domain of all workloads."""
 
+TOKEN_ISSUER: Final = "https://zoco.local"  # noqa: S105 - a name, not a secret
+"""`iss` of access tokens, unless the environment says otherwise."""
+
+TOKEN_AUDIENCE: Final = "zoco"  # noqa: S105 - a name, not a secret
+"""`aud` of access tokens, unless the environment says otherwise."""
+
 
 class MeshSettings(BaseSettings):
     """Settings that every service has. A service adds its own by inheriting."""
@@ -48,10 +54,10 @@ class MeshSettings(BaseSettings):
     descriptors: Path = Field(DESCRIPTORS, validation_alias="ZOCO_DESCRIPTORS")
     """The descriptor set whose policy is enforced."""
 
-    token_issuer: str = Field("https://zoco.local", validation_alias="ZOCO_TOKEN_ISSUER")
+    token_issuer: str = Field(TOKEN_ISSUER, validation_alias="ZOCO_TOKEN_ISSUER")
     """`iss` of access tokens."""
 
-    token_audience: str = Field("zoco", validation_alias="ZOCO_TOKEN_AUDIENCE")
+    token_audience: str = Field(TOKEN_AUDIENCE, validation_alias="ZOCO_TOKEN_AUDIENCE")
     """`aud` of access tokens."""
 
     drain_seconds: float = Field(1.0, ge=0, le=300, validation_alias="ZOCO_DRAIN_SECONDS")
