@@ -42,6 +42,7 @@ class Reply:
         reason: of zoco.mesh.v1.ErrorReason.
         message: for a person.
         grpc: the code a gRPC client gets, where it is another one.
+        metadata: of the ErrorInfo that a gRPC client gets.
     """
 
     status: int
@@ -49,6 +50,7 @@ class Reply:
     reason: "ErrorReason.ValueType"
     message: str
     grpc: int | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 _MALFORMED: Final = error_reason_pb2.MALFORMED_REQUEST
@@ -81,8 +83,8 @@ def local_replies() -> Message:
     return {
         "mappers": [
             _undecodable(),
-            *({"filter": _all(_status(reply.status), plain), **_as_body(reply)} for reply in REPLIES),
-            *({"filter": _status(reply.status), **_as_grpc(reply)} for reply in REPLIES),
+            *({"filter": all_of(status_is(reply.status), plain), **_as_body(reply)} for reply in REPLIES),
+            *({"filter": status_is(reply.status), **as_grpc(reply)} for reply in REPLIES),
         ]
     }
 
@@ -90,7 +92,7 @@ def local_replies() -> Message:
 def _undecodable() -> Message:
     # The transcoder says which field is wrong and how; a route that refuses says why.
     reply = Reply(400, INVALID_ARGUMENT, _MALFORMED, "%LOCAL_REPLY_BODY%")
-    return {"filter": _all(_status(400), _any(_cel(_BY_TRANSCODER), _cel(_BY_ROUTE))), **_as_body(reply)}
+    return {"filter": all_of(status_is(400), _any(cel(_BY_TRANSCODER), cel(_BY_ROUTE))), **_as_body(reply)}
 
 
 def _as_body(reply: Reply) -> Message:
@@ -121,10 +123,13 @@ def _as_body(reply: Reply) -> Message:
     }
 
 
-def _as_grpc(reply: Reply) -> Message:
+def as_grpc(reply: Reply) -> Message:
+    """Give what a mapper does so that a gRPC client gets this reply with its details."""
     code = reply.code if reply.grpc is None else reply.grpc
     status = Status(code=code, message=reply.message)
-    status.details.add().Pack(ErrorInfo(reason=ErrorReason.Name(reply.reason), domain="zoco"))
+    status.details.add().Pack(
+        ErrorInfo(reason=ErrorReason.Name(reply.reason), domain="zoco", metadata=dict(reply.metadata))
+    )
     details = base64.b64encode(status.SerializeToString(deterministic=True)).decode().rstrip("=")
     headers = {"grpc-status": str(code), "grpc-status-details-bin": details}
     return {
@@ -136,7 +141,8 @@ def _as_grpc(reply: Reply) -> Message:
     }
 
 
-def _all(*filters: Message) -> Message:
+def all_of(*filters: Message) -> Message:
+    """Give a filter that holds where all of these do."""
     return {"and_filter": {"filters": list(filters)}}
 
 
@@ -144,7 +150,8 @@ def _any(*filters: Message) -> Message:
     return {"or_filter": {"filters": list(filters)}}
 
 
-def _status(status: int) -> Message:
+def status_is(status: int) -> Message:
+    """Give a filter for one HTTP status."""
     value = {"default_value": status, "runtime_key": f"zoco.edge.reply.{status}"}
     return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
 
@@ -164,7 +171,8 @@ def _transcoded_request() -> Message:
     return {"header_filter": {"header": {"name": "x-envoy-original-path", "present_match": True}}}
 
 
-def _cel(expression: str) -> Message:
+def cel(expression: str) -> Message:
+    """Give a filter that holds where a CEL expression over Envoy's attributes does."""
     return {
         "extension_filter": extension(
             "envoy.access_loggers.extension_filters.cel",

@@ -18,9 +18,10 @@ from gateway.clusters import NOWHERE, PAGE
 from gateway.contract import Surface
 from gateway.filters import CORS
 from gateway.rest import refusal, rest_routes, wrong_method
+from gateway.rpc import rpc_route
 from gateway.runtime import PORTAL, EdgeRuntime
 from gateway.upstream import UNTOUCHED, retry_policy
-from gateway.xds import Message, header_is, seconds, typed
+from gateway.xds import Message, header_is, typed
 from mesh.tuning import load_tuning
 
 _HEALTH: Final = "/grpc.health.v1.Health/Check"
@@ -68,7 +69,7 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface) -> Message:
         "retry_policy": retry_policy(load_tuning(), UNTOUCHED, repeats=2),
         "routes": [
             _preflight(),
-            *(_rpc(method.path, method.workload, method.deadline) for method in surface.methods),
+            *(rpc_route(method.path, method.workload, method.deadline) for method in surface.methods),
             *_portal(runtime),
             *rest_routes(surface),
             refusal({"prefix": "/"}, 404),
@@ -76,38 +77,11 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface) -> Message:
     }
 
 
-def _rpc(path: str, cluster: str, deadline: timedelta) -> Message:
-    """Give the route of one RPC.
-
-    The deadline counts from the request's headers, and is what the service finds in grpc-timeout. A client's own
-    grpc-timeout may shorten it, not lengthen it.
-    """
-    return {
-        "name": path.removeprefix("/"),
-        "match": {
-            "path": path,
-            "headers": [
-                header_is(":method", "POST"),
-                # With `+proto`, and as gRPC-Web: the filter that makes gRPC of it runs after the route was looked up.
-                {"name": "content-type", "string_match": {"prefix": "application/grpc"}},
-            ],
-        },
-        "route": {
-            "cluster": cluster,
-            "timeout": "0s",
-            "max_stream_duration": {
-                "grpc_timeout_header_max": seconds(deadline),
-                "max_stream_duration": seconds(deadline),
-            },
-        },
-    }
-
-
 def _portal(runtime: EdgeRuntime) -> Iterator[Message]:
-    yield _rpc(_HEALTH, PORTAL, _HEALTH_DEADLINE)
+    yield rpc_route(_HEALTH, PORTAL, _HEALTH_DEADLINE)
     if runtime.environment == "dev":
         for path in _REFLECTION:
-            yield _rpc(path, PORTAL, _REFLECTION_LIFE)
+            yield rpc_route(path, PORTAL, _REFLECTION_LIFE)
     yield {
         "name": "healthz",
         "match": {"path": "/healthz", "headers": [header_is(":method", "GET")]},
