@@ -116,6 +116,11 @@ class MethodPolicy:
         return f"/{self.service}/{self.name}"
 
     @property
+    def verifies_tokens(self) -> bool:
+        """Whether an access token that comes along is verified: by all but the internal ones."""
+        return self.audience is not Audience.NONE
+
+    @property
     def needs_user(self) -> bool:
         """Whether an external caller must show an access token."""
         return self.audience in (Audience.USER, Audience.ADMIN)
@@ -138,10 +143,24 @@ class Policy:
     workloads: Mapping[str, Workload]
     token_keys: MethodPolicy | None = field(default=None)
     """The RPC whose answer verifies access tokens."""
+    clients: Mapping[str, Workload] = field(default_factory=dict)
+    """Who has an identity and serves no contract, such as the edge; by name."""
 
     def of_workload(self, workload: str) -> Iterator[MethodPolicy]:
         """The methods that a workload serves."""
         return (method for method in self.methods.values() if method.workload == workload)
+
+    def calls_of(self, workload: str) -> frozenset[str]:
+        """The gRPC paths that a workload or client calls: those it declares, and that of the token keys where needed."""
+        own = self.workloads.get(workload) or self.clients.get(workload)
+        declared = set(own.calls) if own else set()
+        for method in self.of_workload(workload):
+            declared.update(method.calls)
+        paths = {f"/{name}" for name in declared}
+        keys = self.token_keys
+        if keys and keys.workload != workload and any(each.verifies_tokens for each in self.of_workload(workload)):
+            paths.add(keys.path)
+        return frozenset(paths)
 
 
 def load_policy(path: Path = DESCRIPTORS) -> Policy:
@@ -154,12 +173,23 @@ def load_policy(path: Path = DESCRIPTORS) -> Policy:
     return read_policy(descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()))
 
 
-def read_policy(descriptors: descriptor_pb2.FileDescriptorSet) -> Policy:
-    """Builds the policy of all services that name a workload. Raises PolicyError as `load_policy`."""
+def read_policy(descriptors: descriptor_pb2.FileDescriptorSet, *, skip_incomplete: bool = False) -> Policy:
+    """Builds the policy of all services that name a workload.
+
+    Args:
+        descriptors: The contracts with all they import.
+        skip_incomplete: Leave out methods that leave something out, for whoever wants to tell of all of them.
+
+    Raises:
+        PolicyError: As `load_policy`.
+    """
     methods: dict[str, MethodPolicy] = {}
     services: dict[str, list[str]] = {}
     calls: dict[str, list[str]] = {}
+    clients: dict[str, Workload] = {}
     for file in descriptors.file:
+        for client in file.options.Extensions[policy_pb2.mesh].clients:
+            clients[client.name] = Workload(client.name, (), tuple(client.calls))
         for service in file.service:
             options = service.options.Extensions[policy_pb2.service]
             if not options.workload:
@@ -168,26 +198,40 @@ def read_policy(descriptors: descriptor_pb2.FileDescriptorSet) -> Policy:
             services.setdefault(options.workload, []).append(full_name)
             calls.setdefault(options.workload, []).extend(options.calls)
             for method in service.method:
+                if missing := omissions(method):
+                    if skip_incomplete:
+                        continue
+                    raise PolicyError(f"/{full_name}/{method.name}: {missing[0]}")
                 policy = _read_method(full_name, options.workload, method)
                 methods[policy.path] = policy
     publishers = [method for method in methods.values() if method.token_keys]
-    if len(publishers) > 1:
+    if len(publishers) > 1 and not skip_incomplete:
         raise PolicyError(f"{publishers[1].path}: token_keys is said twice; only one RPC gives the keys")
     workloads = {
         name: Workload(name, tuple(services[name]), tuple(dict.fromkeys(calls[name]))) for name in sorted(services)
     }
-    return Policy(methods, workloads, publishers[0] if publishers else None)
+    return Policy(methods, workloads, publishers[0] if publishers else None, clients)
+
+
+def omissions(method: descriptor_pb2.MethodDescriptorProto) -> tuple[str, ...]:
+    """What a contract leaves out of a method that every contract must say, each as `finding; remedy`."""
+    options = method.options.Extensions[policy_pb2.method]
+    if not options.ByteSize():
+        return ("no policy; add option (zoco.mesh.v1.method)",)
+    missing = []
+    if options.access.edge == policy_pb2.EDGE_AUDIENCE_UNSPECIFIED:
+        missing.append("no audience; say access.edge, there is no default")
+    if not options.HasField("deadline"):
+        missing.append("no deadline; say how long a call may take")
+    for limit in options.rate_limit:
+        if not (limit.by and limit.requests and limit.per.ToTimedelta() and limit.tier):
+            missing.append("half a rate_limit; say by, requests, per and tier")
+            break
+    return tuple(missing)
 
 
 def _read_method(service: str, workload: str, method: descriptor_pb2.MethodDescriptorProto) -> MethodPolicy:
-    where = f"/{service}/{method.name}"
     options = method.options.Extensions[policy_pb2.method]
-    if not options.ByteSize():
-        raise PolicyError(f"{where}: no policy; add option (zoco.mesh.v1.method)")
-    if options.access.edge == policy_pb2.EDGE_AUDIENCE_UNSPECIFIED:
-        raise PolicyError(f"{where}: no audience; say access.edge, there is no default")
-    if not options.HasField("deadline"):
-        raise PolicyError(f"{where}: no deadline; say how long a call may take")
     level = method.options.idempotency_level
     side_effect_free = level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
     return MethodPolicy(

@@ -37,6 +37,19 @@ class Compiled:
     files: Files
 
 
+def describe(root: Path) -> bytes:
+    """Give the descriptor set of every `.proto` below `root`, as `Compiled.descriptors`, and make no code.
+
+    Args:
+        root: the directory import paths are relative to.
+
+    Raises:
+        CompileError: as `compile_protos`.
+    """
+    with tempfile.TemporaryDirectory(prefix="zoco-gen-") as directory:
+        return _describe(Path(directory), root, _contracts(root))
+
+
 def compile_protos(root: Path) -> Compiled:
     """Compile every `.proto` below `root`.
 
@@ -50,31 +63,16 @@ def compile_protos(root: Path) -> Compiled:
     Raises:
         CompileError: protoc refused a file; the text is protoc's own, which names file and line.
     """
-    contracts = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.proto"))
-    if not contracts:
-        raise CompileError(f"There is no .proto file under {root.name}/.")
+    contracts = _contracts(root)
     with tempfile.TemporaryDirectory(prefix="zoco-gen-") as directory:
         scratch = Path(directory)
         out = scratch / "out"
         out.mkdir()
-        packaged = scratch / "packaged.binpb"
-        packaged.write_bytes(_packaged_descriptors().SerializeToString(deterministic=True))
-        sources = [
-            f"--descriptor_set_in={packaged}",
-            *(f"--proto_path={path}" for path in (root, *_include_directories())),
-        ]
-        _protoc(
-            *sources,
-            "--include_imports",
-            "--include_source_info",
-            f"--descriptor_set_out={out / DESCRIPTORS}",
-            *contracts,
-            VALIDATE,
-            *CARRIED_IN_ANY,
-        )
+        descriptors = _describe(scratch, root, contracts)
+        (out / DESCRIPTORS).write_bytes(descriptors)
+        sources = _sources(scratch, root)
         # Not protoc's own --pyi_out: it types neither the values of an enum nor the options that extend a descriptor.
         _protoc(*sources, _plugin("mypy"), f"--python_out={out}", f"--mypy_out={out}", *contracts, VALIDATE)
-        descriptors = (out / DESCRIPTORS).read_bytes()
         # The gRPC plugins write a file for every input, also where there is no service in it.
         if with_services := _with_services(descriptors, contracts):
             _protoc(
@@ -85,6 +83,34 @@ def compile_protos(root: Path) -> Compiled:
             path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()
         }
     return Compiled(descriptors=descriptors, files=files)
+
+
+def _contracts(root: Path) -> list[str]:
+    contracts = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.proto"))
+    if not contracts:
+        raise CompileError(f"There is no .proto file under {root.name}/.")
+    return contracts
+
+
+def _sources(scratch: Path, root: Path) -> list[str]:
+    """Give protoc's arguments that say where imports come from."""
+    packaged = scratch / "packaged.binpb"
+    packaged.write_bytes(_packaged_descriptors().SerializeToString(deterministic=True))
+    return [f"--descriptor_set_in={packaged}", *(f"--proto_path={path}" for path in (root, *_include_directories()))]
+
+
+def _describe(scratch: Path, root: Path, contracts: list[str]) -> bytes:
+    described = scratch / DESCRIPTORS
+    _protoc(
+        *_sources(scratch, root),
+        "--include_imports",
+        "--include_source_info",
+        f"--descriptor_set_out={described}",
+        *contracts,
+        VALIDATE,
+        *CARRIED_IN_ANY,
+    )
+    return described.read_bytes()
 
 
 def _packaged_descriptors() -> FileDescriptorSet:

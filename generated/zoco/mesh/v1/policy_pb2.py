@@ -26,19 +26,19 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zoco/mesh/v1/policy.proto\x12\x0czoco.mesh.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"X\n\x06\x41\x63\x63\x65ss\x12(\n\x04\x65\x64ge\x18\x01 \x01(\x0e\x32\x1a.zoco.mesh.v1.EdgeAudience\x12\x0f\n\x07\x63\x61llers\x18\x02 \x03(\t\x12\x13\n\x0bowner_field\x18\x03 \x01(\t\",\n\x05Retry\x12\x14\n\x0cmax_attempts\x18\x01 \x01(\r\x12\r\n\x05\x63odes\x18\x02 \x03(\t\"{\n\tRateLimit\x12&\n\x02\x62y\x18\x01 \x01(\x0e\x32\x1a.zoco.mesh.v1.RateLimitKey\x12\x10\n\x08requests\x18\x02 \x01(\r\x12&\n\x03per\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04tier\x18\x04 \x01(\t\"^\n\x03Slo\x12\x14\n\x0c\x61vailability\x18\x01 \x01(\x01\x12*\n\x07latency\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rlatency_share\x18\x03 \x01(\x01\"\xd3\x02\n\x0cMethodPolicy\x12$\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0b\x32\x14.zoco.mesh.v1.Access\x12+\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x05retry\x18\x03 \x01(\x0b\x32\x13.zoco.mesh.v1.Retry\x12.\n\x0bidempotency\x18\x04 \x01(\x0e\x32\x19.zoco.mesh.v1.Idempotency\x12+\n\nrate_limit\x18\x05 \x03(\x0b\x32\x17.zoco.mesh.v1.RateLimit\x12,\n\tcache_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x03slo\x18\x07 \x01(\x0b\x32\x11.zoco.mesh.v1.Slo\x12\r\n\x05\x63\x61lls\x18\x08 \x03(\t\x12\x12\n\ntoken_keys\x18\t \x01(\x08\"B\n\rServicePolicy\x12\x10\n\x08workload\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x03(\t\x12\x10\n\x08\x63onsumes\x18\x03 \x03(\t\"(\n\x0b\x45ventPolicy\x12\x19\n\x11revokes_tokens_of\x18\x01 \x01(\t*\x90\x01\n\x0c\x45\x64geAudience\x12\x1d\n\x19\x45\x44GE_AUDIENCE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45\x44GE_AUDIENCE_NONE\x10\x01\x12\x18\n\x14\x45\x44GE_AUDIENCE_PUBLIC\x10\x02\x12\x16\n\x12\x45\x44GE_AUDIENCE_USER\x10\x03\x12\x17\n\x13\x45\x44GE_AUDIENCE_ADMIN\x10\x04*A\n\x0bIdempotency\x12\x1b\n\x17IDEMPOTENCY_UNSPECIFIED\x10\x00\x12\x15\n\x11IDEMPOTENCY_KEYED\x10\x01*|\n\x0cRateLimitKey\x12\x1e\n\x1aRATE_LIMIT_KEY_UNSPECIFIED\x10\x00\x12\x19\n\x15RATE_LIMIT_KEY_GLOBAL\x10\x01\x12\x15\n\x11RATE_LIMIT_KEY_IP\x10\x02\x12\x1a\n\x16RATE_LIMIT_KEY_SUBJECT\x10\x03:L\n\x06method\x12\x1e.google.protobuf.MethodOptions\x18\xa1\x96\x03 \x01(\x0b\x32\x1a.zoco.mesh.v1.MethodPolicy:O\n\x07service\x12\x1f.google.protobuf.ServiceOptions\x18\xa1\x96\x03 \x01(\x0b\x32\x1b.zoco.mesh.v1.ServicePolicy:K\n\x05\x65vent\x12\x1f.google.protobuf.MessageOptions\x18\xa1\x96\x03 \x01(\x0b\x32\x19.zoco.mesh.v1.EventPolicy:2\n\tsensitive\x12\x1d.google.protobuf.FieldOptions\x18\xa1\x96\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zoco/mesh/v1/policy.proto\x12\x0czoco.mesh.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"X\n\x06\x41\x63\x63\x65ss\x12(\n\x04\x65\x64ge\x18\x01 \x01(\x0e\x32\x1a.zoco.mesh.v1.EdgeAudience\x12\x0f\n\x07\x63\x61llers\x18\x02 \x03(\t\x12\x13\n\x0bowner_field\x18\x03 \x01(\t\",\n\x05Retry\x12\x14\n\x0cmax_attempts\x18\x01 \x01(\r\x12\r\n\x05\x63odes\x18\x02 \x03(\t\"{\n\tRateLimit\x12&\n\x02\x62y\x18\x01 \x01(\x0e\x32\x1a.zoco.mesh.v1.RateLimitKey\x12\x10\n\x08requests\x18\x02 \x01(\r\x12&\n\x03per\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04tier\x18\x04 \x01(\t\"^\n\x03Slo\x12\x14\n\x0c\x61vailability\x18\x01 \x01(\x01\x12*\n\x07latency\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rlatency_share\x18\x03 \x01(\x01\"\xd3\x02\n\x0cMethodPolicy\x12$\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0b\x32\x14.zoco.mesh.v1.Access\x12+\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x05retry\x18\x03 \x01(\x0b\x32\x13.zoco.mesh.v1.Retry\x12.\n\x0bidempotency\x18\x04 \x01(\x0e\x32\x19.zoco.mesh.v1.Idempotency\x12+\n\nrate_limit\x18\x05 \x03(\x0b\x32\x17.zoco.mesh.v1.RateLimit\x12,\n\tcache_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x03slo\x18\x07 \x01(\x0b\x32\x11.zoco.mesh.v1.Slo\x12\r\n\x05\x63\x61lls\x18\x08 \x03(\t\x12\x12\n\ntoken_keys\x18\t \x01(\x08\"B\n\rServicePolicy\x12\x10\n\x08workload\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x03(\t\x12\x10\n\x08\x63onsumes\x18\x03 \x03(\t\"C\n\x0b\x45ventPolicy\x12\x19\n\x11revokes_tokens_of\x18\x01 \x01(\t\x12\x19\n\x11sensitive_because\x18\x02 \x01(\t\"%\n\x06\x43lient\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x03(\t\"3\n\nMeshPolicy\x12%\n\x07\x63lients\x18\x01 \x03(\x0b\x32\x14.zoco.mesh.v1.Client*\x90\x01\n\x0c\x45\x64geAudience\x12\x1d\n\x19\x45\x44GE_AUDIENCE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45\x44GE_AUDIENCE_NONE\x10\x01\x12\x18\n\x14\x45\x44GE_AUDIENCE_PUBLIC\x10\x02\x12\x16\n\x12\x45\x44GE_AUDIENCE_USER\x10\x03\x12\x17\n\x13\x45\x44GE_AUDIENCE_ADMIN\x10\x04*A\n\x0bIdempotency\x12\x1b\n\x17IDEMPOTENCY_UNSPECIFIED\x10\x00\x12\x15\n\x11IDEMPOTENCY_KEYED\x10\x01*|\n\x0cRateLimitKey\x12\x1e\n\x1aRATE_LIMIT_KEY_UNSPECIFIED\x10\x00\x12\x19\n\x15RATE_LIMIT_KEY_GLOBAL\x10\x01\x12\x15\n\x11RATE_LIMIT_KEY_IP\x10\x02\x12\x1a\n\x16RATE_LIMIT_KEY_SUBJECT\x10\x03:F\n\x04mesh\x12\x1c.google.protobuf.FileOptions\x18\xa1\x96\x03 \x01(\x0b\x32\x18.zoco.mesh.v1.MeshPolicy:L\n\x06method\x12\x1e.google.protobuf.MethodOptions\x18\xa1\x96\x03 \x01(\x0b\x32\x1a.zoco.mesh.v1.MethodPolicy:O\n\x07service\x12\x1f.google.protobuf.ServiceOptions\x18\xa1\x96\x03 \x01(\x0b\x32\x1b.zoco.mesh.v1.ServicePolicy:K\n\x05\x65vent\x12\x1f.google.protobuf.MessageOptions\x18\xa1\x96\x03 \x01(\x0b\x32\x19.zoco.mesh.v1.EventPolicy:2\n\tsensitive\x12\x1d.google.protobuf.FieldOptions\x18\xa1\x96\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zoco.mesh.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EDGEAUDIENCE']._serialized_start=919
-  _globals['_EDGEAUDIENCE']._serialized_end=1063
-  _globals['_IDEMPOTENCY']._serialized_start=1065
-  _globals['_IDEMPOTENCY']._serialized_end=1130
-  _globals['_RATELIMITKEY']._serialized_start=1132
-  _globals['_RATELIMITKEY']._serialized_end=1256
+  _globals['_EDGEAUDIENCE']._serialized_start=1038
+  _globals['_EDGEAUDIENCE']._serialized_end=1182
+  _globals['_IDEMPOTENCY']._serialized_start=1184
+  _globals['_IDEMPOTENCY']._serialized_end=1249
+  _globals['_RATELIMITKEY']._serialized_start=1251
+  _globals['_RATELIMITKEY']._serialized_end=1375
   _globals['_ACCESS']._serialized_start=109
   _globals['_ACCESS']._serialized_end=197
   _globals['_RETRY']._serialized_start=199
@@ -52,5 +52,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVICEPOLICY']._serialized_start=808
   _globals['_SERVICEPOLICY']._serialized_end=874
   _globals['_EVENTPOLICY']._serialized_start=876
-  _globals['_EVENTPOLICY']._serialized_end=916
+  _globals['_EVENTPOLICY']._serialized_end=943
+  _globals['_CLIENT']._serialized_start=945
+  _globals['_CLIENT']._serialized_end=982
+  _globals['_MESHPOLICY']._serialized_start=984
+  _globals['_MESHPOLICY']._serialized_end=1035
 # @@protoc_insertion_point(module_scope)

@@ -342,27 +342,86 @@ class EventPolicy(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REVOKES_TOKENS_OF_FIELD_NUMBER: _builtins.int
+    SENSITIVE_BECAUSE_FIELD_NUMBER: _builtins.int
     revokes_tokens_of: _builtins.str
     """The field of the event with the id of a person. Access tokens of that person that were issued before the event are refused everywhere, from
     a moment after it is published.
     """
+    sensitive_because: _builtins.str
+    """Who needs the sensitive fields of this event, and what becomes of them. Required where it has some: the broker keeps events for days."""
     def __init__(
         self,
         *,
         revokes_tokens_of: _builtins.str = ...,
+        sensitive_because: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revokes_tokens_of", b"revokes_tokens_of"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revokes_tokens_of", b"revokes_tokens_of", "sensitive_because", b"sensitive_because"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EventPolicy: _TypeAlias = EventPolicy  # noqa: Y015
 
+@_typing.final
+class Client(_message.Message):
+    """A process that serves no contract of its own and yet has an identity in the mesh: a contract may name it among its callers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name; with the trust domain, its SPIFFE id."""
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """RPCs that it calls, as `zoco.user.v1.AuthService/GetJwks`."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        calls: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Client: _TypeAlias = Client  # noqa: Y015
+
+@_typing.final
+class MeshPolicy(_message.Message):
+    """What is said once for the whole mesh, in whichever file it belongs to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def clients(self) -> _containers.RepeatedCompositeFieldContainer[Global___Client]:
+        """Those who call and serve no contract."""
+
+    def __init__(
+        self,
+        *,
+        clients: _abc.Iterable[Global___Client] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeshPolicy: _TypeAlias = MeshPolicy  # noqa: Y015
+
+MESH_FIELD_NUMBER: _builtins.int
 METHOD_FIELD_NUMBER: _builtins.int
 SERVICE_FIELD_NUMBER: _builtins.int
 EVENT_FIELD_NUMBER: _builtins.int
 SENSITIVE_FIELD_NUMBER: _builtins.int
+mesh: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FileOptions, Global___MeshPolicy]
+"""What is said once for the whole mesh."""
 method: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___MethodPolicy]
 """The policy of an RPC."""
 service: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.ServiceOptions, Global___ServicePolicy]

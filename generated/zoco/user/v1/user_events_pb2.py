@@ -27,7 +27,7 @@ from zoco.mesh.v1 import policy_pb2 as zoco_dot_mesh_dot_v1_dot_policy__pb2
 from zoco.user.v1 import user_pb2 as zoco_dot_user_dot_v1_dot_user__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ezoco/user/v1/user_events.proto\x12\x0czoco.user.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19zoco/mesh/v1/policy.proto\x1a\x17zoco/user/v1/user.proto\"\xac\x01\n\x0eUserRegistered\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x13\n\x05\x65mail\x18\x02 \x01(\tB\x04\x88\xb2\x19\x01\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\x88\xb2\x19\x01\x12%\n\x04role\x18\x04 \x01(\x0e\x32\x17.zoco.user.v1.User.Role\x12\x31\n\rregister_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd0\x01\n\x0bUserUpdated\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x13\n\x05\x65mail\x18\x02 \x01(\tB\x04\x88\xb2\x19\x01\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\x88\xb2\x19\x01\x12%\n\x04role\x18\x04 \x01(\x0e\x32\x17.zoco.user.v1.User.Role\x12\'\n\x05state\x18\x05 \x01(\x0e\x32\x18.zoco.user.v1.User.State\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x0cUserDisabled\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x30\n\x0c\x64isable_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\r\x8a\xb2\x19\t\n\x07user_id\"^\n\x0bUserDeleted\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12/\n\x0b\x64\x65lete_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\r\x8a\xb2\x19\t\n\x07user_id\"d\n\x11UserTokensRevoked\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12/\n\x0brevoke_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\r\x8a\xb2\x19\t\n\x07user_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ezoco/user/v1/user_events.proto\x12\x0czoco.user.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19zoco/mesh/v1/policy.proto\x1a\x17zoco/user/v1/user.proto\"\x91\x02\n\x0eUserRegistered\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x13\n\x05\x65mail\x18\x02 \x01(\tB\x04\x88\xb2\x19\x01\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\x88\xb2\x19\x01\x12%\n\x04role\x18\x04 \x01(\x0e\x32\x17.zoco.user.v1.User.Role\x12\x31\n\rregister_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:c\x8a\xb2\x19_\x12]notification writes to the address and by the name, and erases both when it hears UserDeleted\"\xb5\x02\n\x0bUserUpdated\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x13\n\x05\x65mail\x18\x02 \x01(\tB\x04\x88\xb2\x19\x01\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\x88\xb2\x19\x01\x12%\n\x04role\x18\x04 \x01(\x0e\x32\x17.zoco.user.v1.User.Role\x12\'\n\x05state\x18\x05 \x01(\x0e\x32\x18.zoco.user.v1.User.State\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:c\x8a\xb2\x19_\x12]notification writes to the address and by the name, and erases both when it hears UserDeleted\"`\n\x0cUserDisabled\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x30\n\x0c\x64isable_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\r\x8a\xb2\x19\t\n\x07user_id\"^\n\x0bUserDeleted\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12/\n\x0b\x64\x65lete_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\r\x8a\xb2\x19\t\n\x07user_id\"d\n\x11UserTokensRevoked\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12/\n\x0brevoke_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\r\x8a\xb2\x19\t\n\x07user_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,10 +38,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERREGISTERED'].fields_by_name['email']._serialized_options = b'\210\262\031\001'
   _globals['_USERREGISTERED'].fields_by_name['display_name']._loaded_options = None
   _globals['_USERREGISTERED'].fields_by_name['display_name']._serialized_options = b'\210\262\031\001'
+  _globals['_USERREGISTERED']._loaded_options = None
+  _globals['_USERREGISTERED']._serialized_options = b'\212\262\031_\022]notification writes to the address and by the name, and erases both when it hears UserDeleted'
   _globals['_USERUPDATED'].fields_by_name['email']._loaded_options = None
   _globals['_USERUPDATED'].fields_by_name['email']._serialized_options = b'\210\262\031\001'
   _globals['_USERUPDATED'].fields_by_name['display_name']._loaded_options = None
   _globals['_USERUPDATED'].fields_by_name['display_name']._serialized_options = b'\210\262\031\001'
+  _globals['_USERUPDATED']._loaded_options = None
+  _globals['_USERUPDATED']._serialized_options = b'\212\262\031_\022]notification writes to the address and by the name, and erases both when it hears UserDeleted'
   _globals['_USERDISABLED']._loaded_options = None
   _globals['_USERDISABLED']._serialized_options = b'\212\262\031\t\n\007user_id'
   _globals['_USERDELETED']._loaded_options = None
@@ -49,13 +53,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERTOKENSREVOKED']._loaded_options = None
   _globals['_USERTOKENSREVOKED']._serialized_options = b'\212\262\031\t\n\007user_id'
   _globals['_USERREGISTERED']._serialized_start=134
-  _globals['_USERREGISTERED']._serialized_end=306
-  _globals['_USERUPDATED']._serialized_start=309
-  _globals['_USERUPDATED']._serialized_end=517
-  _globals['_USERDISABLED']._serialized_start=519
-  _globals['_USERDISABLED']._serialized_end=615
-  _globals['_USERDELETED']._serialized_start=617
-  _globals['_USERDELETED']._serialized_end=711
-  _globals['_USERTOKENSREVOKED']._serialized_start=713
-  _globals['_USERTOKENSREVOKED']._serialized_end=813
+  _globals['_USERREGISTERED']._serialized_end=407
+  _globals['_USERUPDATED']._serialized_start=410
+  _globals['_USERUPDATED']._serialized_end=719
+  _globals['_USERDISABLED']._serialized_start=721
+  _globals['_USERDISABLED']._serialized_end=817
+  _globals['_USERDELETED']._serialized_start=819
+  _globals['_USERDELETED']._serialized_end=913
+  _globals['_USERTOKENSREVOKED']._serialized_start=915
+  _globals['_USERTOKENSREVOKED']._serialized_end=1015
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,1 @@
+"""Generated from protos/zoco/gateway by `make gen`. Do not edit."""

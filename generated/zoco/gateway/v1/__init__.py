@@ -1,0 +1,1 @@
+"""Generated from protos/zoco/gateway/v1 by `make gen`. Do not edit."""
