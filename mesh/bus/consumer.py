@@ -143,6 +143,8 @@ class Consumer:
         began = time.perf_counter()
 
         async def work(tx: Transaction) -> Sequence[Item]:
+            for item in items:
+                tx.touch(item.envelope.aggregate_id)
             fresh = await inbox.accept(tx, self._workload, [item.envelope.event_id for item in items])
             # An event that stands in the batch twice counts once.
             chosen = {item.envelope.event_id: item for item in items if item.envelope.event_id in fresh}

@@ -42,6 +42,9 @@ class Waker(Protocol):
     async def wake(self, keys: frozenset[str]) -> None:
         """Wakes the watchers of keys. Never raises: a lost wake only makes a watcher look later."""
 
+    async def changed(self, ids: frozenset[str]) -> None:
+        """Tells what was changed; without ids, that something was. Never raises."""
+
 
 class CommitUnknown(DatabaseUnavailable):
     """The connection was lost while the commit was under way: the effect may have happened or not.
@@ -57,7 +60,7 @@ class Database:
         url: `postgresql://role:password@host:port/database`.
         workload: Name by which the server shows these connections.
         limits: Pool size and timeouts.
-        waker: Who is told of the keys that transactions wake.
+        waker: Who is told of the keys that transactions wake, and of what they changed.
         clock: What events are stamped with.
     """
 
@@ -194,6 +197,8 @@ class Database:
                 result, transaction = await self._attempt(work)
             except CommitUnknown:
                 self._log.exception("commit unknown")
+                if self._waker is not None:
+                    await self._waker.changed(frozenset())
                 raise
             except Exception as error:
                 failure = classify(error)
@@ -230,6 +235,8 @@ class Database:
             return result, transaction
 
     async def _after_commit(self, transaction: Transaction) -> None:
+        if self._waker is not None:
+            await self._waker.changed(transaction.touched)
         if transaction.has_events:
             self._call(self._on_events)
         self._call(transaction.callbacks)

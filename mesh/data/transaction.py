@@ -26,6 +26,7 @@ class Transaction:
         self.clock = clock
         """The time by which events are stamped."""
         self._events: list[OutboxEvent] = []
+        self._touched: set[str] = set()
         self._wakes: set[str] = set()
         self._callbacks: list[Callable[[], None]] = []
 
@@ -45,6 +46,15 @@ class Transaction:
             ValueError: The event is too large for the broker, or the version is not positive.
         """
         self._events.append(outbox.record(event, aggregate_id=aggregate_id, version=version, time=self.clock()))
+        self.touch(aggregate_id)
+
+    def touch(self, aggregate_id: str) -> None:
+        """Says what this transaction is about: remembered answers that mention it are dropped once it commits.
+
+        What is published, and the event that is handled, are touched without being asked for. A transaction that
+        touches nothing may have changed anything, so every remembered answer of the workload goes.
+        """
+        self._touched.add(aggregate_id)
 
     def wake(self, key: str) -> None:
         """Wakes, after the commit, whoever watches a key in any process of this workload."""
@@ -86,6 +96,11 @@ class Transaction:
     def has_events(self) -> bool:
         """Whether anything is to be published."""
         return bool(self._events)
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """The ids of what it is about; none where that is not known."""
+        return frozenset(self._touched)
 
     @property
     def wakes(self) -> frozenset[str]:

@@ -1,18 +1,23 @@
 """Wakes: who watches a key hears at once that it changed, in whichever process of the workload the change was made.
 
-A wake carries no data and may be lost; a watcher reads the database when it hears one, and now and then without.
+A wake carries no data and may be lost; a watcher reads the database when it hears one, and now and then without. By the
+same way all processes hear what each transaction changed, so that none goes on answering from memory.
 """
 
 import asyncio
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
+from mesh.bus.subjects import wakes_of
 from mesh.ids import uuid7
 
 KEYS_A_MESSAGE: Final = 500
 """So that a wake of a great many keys stays far below the broker's message size."""
+
+Changed = Callable[[frozenset[str]], None]
+"""Hears the ids of what changed; none where that is not known."""
 
 
 class Announcer(Protocol):
@@ -52,11 +57,12 @@ class Wakes:
     """
 
     def __init__(self, workload: str, announcer: Announcer | None = None) -> None:
-        self.subject = f"wake.{workload}"
+        self.subject = wakes_of(workload)
         """Under which the broker tells the other processes; `start` listens to it."""
         self._announcer = announcer
         self._process = uuid7()
         self._watchers: dict[str, set[Watcher]] = {}
+        self._on_change: list[Changed] = []
         self._closed = False
 
     @property
@@ -91,11 +97,31 @@ class Wakes:
             message = {"from": self._process, "keys": ordered[start : start + KEYS_A_MESSAGE]}
             await self._announcer.notify(self.subject, json.dumps(message).encode())
 
+    def on_change(self, callback: Changed) -> None:
+        """Calls back with what changed, whichever process of the workload changed it."""
+        self._on_change.append(callback)
+
+    async def changed(self, ids: frozenset[str]) -> None:
+        """Tells all processes what changed, this one before it returns; while the broker is away, this one only.
+
+        Where nobody here asks for it, nobody in the workload's other processes does: they are built alike.
+        """
+        if not self._on_change:
+            return
+        self._tell(ids)
+        if self._announcer is not None:
+            some = sorted(ids) if len(ids) <= KEYS_A_MESSAGE else []
+            message = {"from": self._process, "keys": [], "changed": some}
+            await self._announcer.notify(self.subject, json.dumps(message).encode())
+
     async def heard(self, payload: bytes) -> None:
-        """Takes a wake that the broker told; our own have been heard already."""
+        """Takes what the broker told; our own has been heard already."""
         message = json.loads(payload)
-        if message["from"] != self._process:
-            self._rouse(message["keys"])
+        if message["from"] == self._process:
+            return
+        self._rouse(message["keys"])
+        if "changed" in message:
+            self._tell(frozenset(message["changed"]))
 
     def close(self) -> None:
         """Wakes everyone: the process is stopping."""
@@ -103,6 +129,10 @@ class Wakes:
         for watchers in self._watchers.values():
             for watcher in watchers:
                 watcher.rouse()
+
+    def _tell(self, ids: frozenset[str]) -> None:
+        for callback in self._on_change:
+            callback(ids)
 
     def _rouse(self, keys: Collection[str]) -> None:
         for key in keys:
