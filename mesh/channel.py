@@ -14,6 +14,7 @@ from mesh.call import Call, find_call
 from mesh.errors import DeadlineExceeded, from_rpc_error
 from mesh.metrics import Metrics
 from mesh.policy import MethodPolicy, Policy
+from mesh.sidecar import SIDECAR, plain_service_config
 
 BUDGET_RESERVE: Final = 0.05
 """Seconds of the caller's own time that a child call may not use: its answer still has to be dealt with."""
@@ -41,6 +42,7 @@ def open_channel(
     addresses: Sequence[str],
     pki_dir: Path,
     metrics: Metrics,
+    sidecar: str | None = None,
 ) -> grpc.aio.Channel:
     """A channel to a workload that acts as the contract says. Close it at the end.
 
@@ -50,7 +52,10 @@ def open_channel(
         addresses: `host:port` of each process; without any, DNS is asked for the workload's name.
         pki_dir: Own certificate and the CA.
         metrics: Where calls are counted.
+        sidecar: `host:port` of the own sidecar, which finds the workload; None in a process without one.
     """
+    if sidecar is not None:
+        addresses = (sidecar,)
     target = f"ipv4:{','.join(addresses)}" if addresses else f"dns:///{workload}:{DEFAULT_PORT}"
     interceptor = CallInterceptor(policy.methods, metrics)
     return grpc.aio.secure_channel(
@@ -58,9 +63,9 @@ def open_channel(
         client_credentials(pki_dir),
         options=(
             *_OPTIONS,
-            ("grpc.service_config", service_config(policy, workload)),
+            ("grpc.service_config", plain_service_config() if sidecar else service_config(policy, workload)),
             # The addresses are bare numbers; what is checked is that the other end is the workload that is meant.
-            ("grpc.ssl_target_name_override", workload),
+            ("grpc.ssl_target_name_override", SIDECAR if sidecar else workload),
         ),
         interceptors=[interceptor, StreamInterceptor(interceptor)],
     )

@@ -74,6 +74,7 @@ class Runtime(Generic[SettingsT]):
                 addresses=self.settings.peers.get(workload, ()),
                 pki_dir=self.settings.pki_dir,
                 metrics=self._metrics,
+                sidecar=self.settings.sidecar if self.settings.mesh == "envoy" else None,
             )
         return self._channels[workload]
 

@@ -12,6 +12,7 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from mesh.channel import MAX_MESSAGE
 from mesh.health import Health
 from mesh.pipeline import PipelineCompiler, PipelineInterceptor
+from mesh.pipeline.exchange import Identify, peer_workload
 from mesh.policy import Audience, MethodPolicy, Policy
 from mesh.reflection import METHOD, REFLECTION_SERVICES, add_reflection
 
@@ -49,6 +50,7 @@ def build_server(
     health: Health,
     pki_dir: Path,
     listen: str,
+    identify: Identify = peer_workload,
 ) -> tuple[grpc.aio.Server, int]:
     """Makes the server, bound but not started, and tells its port.
 
@@ -58,8 +60,9 @@ def build_server(
     """
     expected = policy.workloads[workload].services if workload in policy.workloads else ()
     methods = {**policy.methods, **operator_methods()}
+    open_services = frozenset({HEALTH_SERVICE})
     server = grpc.aio.server(
-        interceptors=[PipelineInterceptor(methods, compiler, open_services=frozenset({HEALTH_SERVICE}))],
+        interceptors=[PipelineInterceptor(methods, compiler, open_services=open_services, identify=identify)],
         options=SERVER_OPTIONS,
     )
     for add, servicer in servicers:

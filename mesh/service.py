@@ -30,10 +30,12 @@ from mesh.health import Health, Probe
 from mesh.logs import configure_logs, logger
 from mesh.metrics import Metrics
 from mesh.pipeline import PipelineCompiler
+from mesh.pipeline.exchange import peer_workload
 from mesh.policy import load_policy
 from mesh.runtime import Build, Runtime, Service, SettingsT
 from mesh.server import MissingHandler, build_server
 from mesh.settings import load_settings
+from mesh.sidecar import workload_behind
 from mesh.token_keys import no_keys, remote_keys
 from mesh.tokens import FetchKeys, KeySet, TokenVerifier
 from mesh.tracing import configure_tracing
@@ -123,6 +125,7 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
             health=health,
             pki_dir=settings.pki_dir,
             listen=settings.listen,
+            identify=workload_behind(workload) if settings.mesh == "envoy" else peer_workload,
         )
         loops: list[Coroutine[Any, Any, None]] = [health.watch_probes(), *(task() for task in service.tasks)]
         if database is not None and bus is not None:

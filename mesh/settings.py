@@ -3,9 +3,10 @@
 import ipaddress
 import sys
 from pathlib import Path
-from typing import Final, Literal, NoReturn, TypeVar
+from typing import Final, Literal, NoReturn, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mesh.policy import DESCRIPTORS
@@ -30,6 +31,12 @@ class MeshSettings(BaseSettings):
     env: Literal["dev", "production"] = Field("dev", validation_alias="ZOCO_ENV")
     """`dev` allows what helps a developer, such as reflection through the edge."""
 
+    mesh: Literal["inprocess", "envoy"] = Field("inprocess", validation_alias="ZOCO_MESH")
+    """`inprocess`: this process speaks mTLS with its neighbours. `envoy`: its sidecar does, and it with its sidecar."""
+
+    sidecar: str | None = Field(None, validation_alias="ZOCO_SIDECAR")
+    """Where the sidecar takes this process's calls to its neighbours."""
+
     listen: str = Field("127.0.0.1:50051", validation_alias="ZOCO_LISTEN")
     """Address of the gRPC server."""
 
@@ -46,7 +53,7 @@ class MeshSettings(BaseSettings):
     """`nats://host:port`."""
 
     pki_dir: Path = Field(validation_alias="ZOCO_PKI_DIR")
-    """Directory with cert.pem, key.pem and ca.pem of this workload."""
+    """Directory with cert.pem, key.pem and ca.pem: of this workload, or of the service behind a sidecar."""
 
     peers: dict[str, list[str]] = Field(default_factory=dict, validation_alias="ZOCO_PEERS")
     """Addresses by workload, as JSON. A workload that is missing is looked up by DNS under its name."""
@@ -78,9 +85,11 @@ class MeshSettings(BaseSettings):
     otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     """Where spans go; without it they go nowhere, and ids still travel."""
 
-    @field_validator("listen", "metrics_listen")
+    @field_validator("listen", "metrics_listen", "sidecar")
     @classmethod
-    def _is_an_address(cls, value: str) -> str:
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         host, _, port = value.rpartition(":")
         ipaddress.ip_address(host.strip("[]"))
         if not 0 <= int(port) <= 65535:
@@ -95,6 +104,19 @@ class MeshSettings(BaseSettings):
                 raise ValueError(f"{value / name} does not exist")
         return value
 
+    @model_validator(mode="after")
+    def _stays_behind_its_sidecar(self) -> Self:
+        if self.mesh == "inprocess":
+            return self
+        if self.sidecar is None:
+            raise PydanticCustomError(
+                "sidecar", "ZOCO_SIDECAR: must say where the sidecar listens if ZOCO_MESH is envoy"
+            )
+        for name, address in (("ZOCO_LISTEN", self.listen), ("ZOCO_SIDECAR", self.sidecar)):
+            if not ipaddress.ip_address(address.rpartition(":")[0].strip("[]")).is_loopback:
+                raise PydanticCustomError("sidecar", f"{name}: must be a loopback address if ZOCO_MESH is envoy")
+        return self
+
 
 def load_settings(settings_class: type[SettingsT]) -> SettingsT:
     """Reads the settings from the environment, or ends the process with one sentence a variable and exit code 2."""
@@ -106,6 +128,7 @@ def load_settings(settings_class: type[SettingsT]) -> SettingsT:
 
 def _refuse(invalid: ValidationError) -> NoReturn:
     for error in invalid.errors():
+        # A finding over several variables names them itself.
         variable = ".".join(str(part) for part in error["loc"])
-        sys.stderr.write(f"{variable}: {error['msg']}\n")
+        sys.stderr.write(f"{variable}: {error['msg']}\n" if variable else f"{error['msg']}\n")
     sys.exit(2)

@@ -7,13 +7,16 @@ from typing import Any, Final
 
 import grpc
 
+from google.protobuf.message import Message
+
 from mesh.call import Call
 from mesh.errors import MeshError
 from mesh.ids import uuid7
 from mesh.policy import MethodPolicy
+from mesh.settings import TRUST_DOMAIN
 
 _SAFE_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
-_SPIFFE: Final = re.compile(r"spiffe://[^/]+/(?P<workload>[a-z][a-z0-9-]*)")
+_SPIFFE: Final = re.compile(rf"spiffe://{re.escape(TRUST_DOMAIN)}/(?P<workload>[a-z][a-z0-9-]*)")
 
 
 @dataclass(slots=True)
@@ -73,3 +76,8 @@ def open_exchange(policy: MethodPolicy, request: Any, context: Any, identify: Id
 def _safe(value: str | None) -> str | None:
     """An id as it came if it is short and harmless, else None: it goes into logs and headers."""
     return value if value is not None and _SAFE_ID.fullmatch(value) else None
+
+
+def as_bytes(response: Message | bytes) -> bytes:
+    """A response as it goes out; one that was kept is bytes already. Deterministic, so that a repeat gets the same ones."""
+    return response if isinstance(response, bytes) else response.SerializeToString(deterministic=True)
