@@ -3,7 +3,7 @@
 Read `compiler.py` first: it holds the order and its reasons.
 """
 
-from mesh.pipeline.compiler import STAGES, PipelineCompiler, stages_of
+from mesh.pipeline.compiler import STAGES, Capacity, PipelineCompiler, stages_of
 from mesh.pipeline.interceptor import PipelineInterceptor
 
-__all__ = ["STAGES", "PipelineCompiler", "PipelineInterceptor", "stages_of"]
+__all__ = ["STAGES", "Capacity", "PipelineCompiler", "PipelineInterceptor", "stages_of"]

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import grpc
-
 from google.protobuf.message import Message
 
 from mesh.call import Call
@@ -79,5 +78,5 @@ def _safe(value: str | None) -> str | None:
 
 
 def as_bytes(response: Message | bytes) -> bytes:
-    """A response as it goes out; one that was kept is bytes already. Deterministic, so that a repeat gets the same ones."""
+    """A response as it goes out; one that was kept is bytes already. Deterministic: a repeat gets the same ones."""
     return response if isinstance(response, bytes) else response.SerializeToString(deterministic=True)

@@ -2,13 +2,15 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
+from mesh.errors import STATUS_DETAILS_KEY, Unimplemented, to_status
+from mesh.ids import uuid7
 from mesh.pipeline.compiler import PipelineCompiler
-from mesh.pipeline.exchange import Exchange, Identify, Next, open_exchange, peer_workload
+from mesh.pipeline.exchange import Exchange, Identify, Next, as_bytes, open_exchange, peer_workload
 from mesh.pipeline.protection import Malformed
 from mesh.policy import MethodPolicy
 
@@ -54,7 +56,7 @@ class PipelineInterceptor(grpc.aio.ServerInterceptor):
                 return bare
             policy = self._methods.get(path)
             if bare is None or policy is None:
-                return None  # gRPC answers UNIMPLEMENTED
+                return _UNKNOWN
             handler = self._handlers[path] = self._wrap(policy, bare)
         return handler
 
@@ -69,9 +71,20 @@ class PipelineInterceptor(grpc.aio.ServerInterceptor):
         handler: Handler = make_handler(
             serve,
             request_deserializer=_forgiving(bare.request_deserializer),
-            response_serializer=_serialize,
+            response_serializer=as_bytes,
         )
         return handler
+
+
+async def _unknown(_: Any, context: Any) -> None:
+    """Answers a call of a method that is not there, with details as every refusal has them."""
+    error = Unimplemented("METHOD_UNKNOWN", "there is no such RPC")
+    status = to_status(error, request_id=uuid7()).SerializeToString()
+    await context.abort(error.code, error.message, ((STATUS_DETAILS_KEY, status),))
+
+
+# Streams on both sides: it need not read what it will not answer, whatever kind of call comes.
+_UNKNOWN: Final["Handler"] = grpc.stream_stream_rpc_method_handler(_unknown)
 
 
 def _behaviour_of(bare: "Handler") -> tuple[Behaviour, Callable[..., Any]]:
@@ -112,8 +125,3 @@ def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], 
             return Malformed()
 
     return decode
-
-
-def _serialize(response: Message | bytes) -> bytes:
-    """A response as bytes; one that was stored already is bytes. Deterministic, so that a repeat gets the same ones."""
-    return response if isinstance(response, bytes) else response.SerializeToString(deterministic=True)
