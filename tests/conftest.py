@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.identities", "tests.fixtures.logs", "tests.fixtures.servers"]
+pytest_plugins = ["tests.fixtures.identities", "tests.fixtures.logs", "tests.fixtures.servers", "tests.fixtures.shop"]
 
 SEED_VARIABLE: Final = "ZOCO_TEST_SEED"
 SEED: Final = pytest.StashKey[int]()

@@ -1,14 +1,14 @@
-"""One running shop for all journeys, and people in it."""
+"""People in the running shop (tests/fixtures/shop.py)."""
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.journeys.running import RunningShop, free_port
+from tests.journeys.running import RunningShop
 from tests.journeys.transports import Client, Json, Native, Rest, Transport
 
 PASSWORD = "correct horse battery staple"
@@ -20,14 +20,6 @@ ADDRESS: Json = {
 }
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
-    running = RunningShop(tmp_path_factory.mktemp("shop"), free_port())
-    running.up()
-    yield running
-    running.down()
 
 
 @pytest.fixture(params=[Rest, Native], ids=["REST", "gRPC"])

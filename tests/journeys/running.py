@@ -21,6 +21,8 @@ class RunningShop:
 
     home: Path
     edge_port: int
+    mesh: str = "inprocess"
+    """How the mesh is run: in each process, or by a sidecar beside it."""
 
     @property
     def address(self) -> str:
@@ -50,7 +52,8 @@ class RunningShop:
     @property
     def environment(self) -> Mapping[str, str]:
         """The environment that the command line finds this shop by."""
-        return {**os.environ, "ZOCO_HOME": str(self.home), "ZOCO_EDGE_PORT": str(self.edge_port)}
+        own = {"ZOCO_HOME": str(self.home), "ZOCO_EDGE_PORT": str(self.edge_port), "ZOCO_MESH": self.mesh}
+        return {**os.environ, **own}
 
     def up(self) -> None:
         """Starts it and waits until it is ready."""
