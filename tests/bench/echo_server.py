@@ -28,8 +28,8 @@ from tests.harness import AUDIENCE, ISSUER
 from tests.mesh.probe import ProbeContract, load_probe
 
 Way = Literal["bare", "pipeline", "stock", "collector"]
-"""Without interceptors; behind the whole pipeline; behind OpenTelemetry's own interceptor and nothing else; and, no echo,
-where the spans of the others go."""
+"""Without interceptors; behind the whole pipeline; behind OpenTelemetry's own interceptor and nothing else; and, not
+an echo, where the spans of the others go."""
 Transport = Literal["mtls", "plaintext"]
 
 WORKLOAD: Final = "product"
