@@ -29,7 +29,8 @@ from mesh.data.wakes import Wakes
 from mesh.health import Health, Probe
 from mesh.logs import configure_logs, logger
 from mesh.metrics import Metrics
-from mesh.pipeline import PipelineCompiler
+from mesh.pipeline import Capacity, PipelineCompiler
+from mesh.pipeline.cache import is_cached
 from mesh.pipeline.exchange import peer_workload
 from mesh.policy import load_policy
 from mesh.runtime import Build, Runtime, Service, SettingsT
@@ -39,6 +40,7 @@ from mesh.sidecar import workload_behind
 from mesh.token_keys import no_keys, remote_keys
 from mesh.tokens import FetchKeys, KeySet, TokenVerifier
 from mesh.tracing import configure_tracing
+from mesh.tuning import TuningError, load_tuning
 
 __all__ = ["Build", "MissingHandler", "Running", "Runtime", "Service", "run", "start"]
 
@@ -75,9 +77,11 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
     Raises:
         OSError: Its address is taken.
         MissingHandler: It does not serve all that the contract says.
+        TuningError: Its tuning file breaks a rule, or has no number for a limit of the contract.
     """
     policy = load_policy(settings.descriptors)
     metrics = Metrics()
+    capacity = Capacity.of(load_tuning(settings.tuning), settings.env, metrics)
     background = Background()
     async with AsyncExitStack() as started:
         bus: NatsBus | None = None
@@ -88,6 +92,11 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
         wakes = Wakes(workload, bus)
         if bus is not None:
             await bus.listen(wakes.subject, wakes.heard)
+        for method in policy.of_workload(workload):
+            for limit in method.rate_limits:
+                capacity.rate_limits.rate_of(limit)  # a number that is missing is told now, not at the first call
+        if any(is_cached(method) for method in policy.of_workload(workload)):
+            wakes.on_change(capacity.answers.invalidate)
         database: Database | None = None
         database_url = settings.database_url.get_secret_value() if settings.database_url else ""
         if database_url:
@@ -116,6 +125,7 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
             metrics,
             TokenVerifier(keys, issuer=settings.token_issuer, audience=settings.token_audience),
             None if database is None else partial(lookup, database),
+            capacity,
         )
         server, port = build_server(
             workload,
@@ -127,7 +137,11 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
             listen=settings.listen,
             identify=workload_behind(workload) if settings.mesh == "envoy" else peer_workload,
         )
-        loops: list[Coroutine[Any, Any, None]] = [health.watch_probes(), *(task() for task in service.tasks)]
+        loops: list[Coroutine[Any, Any, None]] = [
+            health.watch_probes(),
+            capacity.load.watch(),
+            *(task() for task in service.tasks),
+        ]
         if database is not None and bus is not None:
             bus_metrics = BusMetrics(metrics.registry)
             relay = Relay(database_url, bus, workload=workload, metrics=bus_metrics)
@@ -176,7 +190,7 @@ async def _serve(workload: str, build: Build[SettingsT], settings: SettingsT) ->
     try:
         running = await start(workload, build, settings)
         metrics_server, _ = start_http_server(*_split(settings.metrics_listen), registry=running.runtime.registry)
-    except (OSError, MissingHandler) as refused:
+    except (OSError, MissingHandler, TuningError) as refused:
         log.error("cannot start", reason=str(refused))  # noqa: TRY400 - one sentence; a stack would say no more
         return 1
     log.info("serving", address=settings.listen, metrics=settings.metrics_listen)

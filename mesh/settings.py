@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mesh.policy import DESCRIPTORS
+from mesh.tuning import TUNING
 
 SettingsT = TypeVar("SettingsT", bound="MeshSettings")
 
@@ -60,6 +61,9 @@ class MeshSettings(BaseSettings):
 
     descriptors: Path = Field(DESCRIPTORS, validation_alias="ZOCO_DESCRIPTORS")
     """The descriptor set whose policy is enforced."""
+
+    tuning: Path = Field(TUNING, validation_alias="ZOCO_TUNING")
+    """The numbers that may change without changing a promise."""
 
     token_issuer: str = Field(TOKEN_ISSUER, validation_alias="ZOCO_TOKEN_ISSUER")
     """`iss` of access tokens."""
