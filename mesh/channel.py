@@ -11,9 +11,12 @@ import grpc
 
 from mesh import tracing
 from mesh.call import Call, find_call
+from mesh.certificates import spiffe_id
+from mesh.diagnosis import PeerDiagnosis
 from mesh.errors import DeadlineExceeded, from_rpc_error
 from mesh.metrics import Metrics
 from mesh.policy import MethodPolicy, Policy
+from mesh.renewed_channel import RenewedChannel
 from mesh.sidecar import SIDECAR, plain_service_config
 
 BUDGET_RESERVE: Final = 0.05
@@ -50,33 +53,26 @@ def open_channel(
         workload: Whom to call; its certificate must name it.
         policy: Deadlines and retries by method.
         addresses: `host:port` of each process; without any, DNS is asked for the workload's name.
-        pki_dir: Own certificate and the CA.
+        pki_dir: Own certificate and the CA; the channel follows when they change.
         metrics: Where calls are counted.
         sidecar: `host:port` of the own sidecar, which finds the workload; None in a process without one.
     """
+    called, who = (workload, spiffe_id(workload)) if sidecar is None else (SIDECAR, None)
     if sidecar is not None:
         addresses = (sidecar,)
     target = f"ipv4:{','.join(addresses)}" if addresses else f"dns:///{workload}:{DEFAULT_PORT}"
     interceptor = CallInterceptor(policy.methods, metrics)
-    return grpc.aio.secure_channel(
+    return RenewedChannel(
         target,
-        client_credentials(pki_dir),
+        pki_dir,
         options=(
             *_OPTIONS,
             ("grpc.service_config", plain_service_config() if sidecar else service_config(policy, workload)),
             # The addresses are bare numbers; what is checked is that the other end is the workload that is meant.
-            ("grpc.ssl_target_name_override", SIDECAR if sidecar else workload),
+            ("grpc.ssl_target_name_override", called),
         ),
         interceptors=[interceptor, StreamInterceptor(interceptor)],
-    )
-
-
-def client_credentials(pki_dir: Path) -> grpc.ChannelCredentials:
-    """Own certificate and key, and the CA that others' must come from."""
-    return grpc.ssl_channel_credentials(
-        root_certificates=(pki_dir / "ca.pem").read_bytes(),
-        private_key=(pki_dir / "key.pem").read_bytes(),
-        certificate_chain=(pki_dir / "cert.pem").read_bytes(),
+        on_trouble=PeerDiagnosis(called, who, addresses or (f"{workload}:{DEFAULT_PORT}",)),
     )
 
 

@@ -10,6 +10,7 @@ from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from mesh.channel import MAX_MESSAGE
+from mesh.credentials import CONNECTION_AGE, server_credentials
 from mesh.health import Health
 from mesh.pipeline import PipelineCompiler, PipelineInterceptor
 from mesh.pipeline.exchange import Identify, peer_workload
@@ -34,6 +35,7 @@ SERVER_OPTIONS: Final = (
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    *CONNECTION_AGE,
 )
 
 
@@ -50,11 +52,13 @@ def build_server(
     health: Health,
     pki_dir: Path,
     listen: str,
+    who: str | None = None,
     identify: Identify = peer_workload,
 ) -> tuple[grpc.aio.Server, int]:
     """Makes the server, bound but not started, and tells its port.
 
     Raises:
+        BadCredentials: What `pki_dir` holds is not the identity `who`, or cannot be used now.
         MissingHandler: The contract gives this workload a method that no servicer serves.
         OSError: The address cannot be bound.
     """
@@ -72,19 +76,10 @@ def build_server(
     channelz.add_channelz_servicer(server)
     add_reflection(server, (*expected, HEALTH_SERVICE, CHANNELZ_SERVICE))
     try:
-        port = server.add_secure_port(listen, server_credentials(pki_dir))
+        port = server.add_secure_port(listen, server_credentials(pki_dir, who))
     except RuntimeError as refused:
         raise OSError(f"cannot listen on {listen}: {refused}") from refused
     return server, port
-
-
-def server_credentials(pki_dir: Path) -> grpc.ServerCredentials:
-    """Own certificate and key; whoever calls must show one of the same CA."""
-    return grpc.ssl_server_credentials(
-        [((pki_dir / "key.pem").read_bytes(), (pki_dir / "cert.pem").read_bytes())],
-        root_certificates=(pki_dir / "ca.pem").read_bytes(),
-        require_client_auth=True,
-    )
 
 
 def operator_methods() -> Mapping[str, MethodPolicy]:

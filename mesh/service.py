@@ -20,7 +20,9 @@ from mesh.bus.metrics import BusMetrics, watch_backlog
 from mesh.bus.nats import NatsBus
 from mesh.bus.port import BusUnavailable
 from mesh.bus.relay import Relay
+from mesh.certificates import spiffe_id
 from mesh.clock import Clock, utc_now
+from mesh.credentials import BadCredentials
 from mesh.data.connections import Limits
 from mesh.data.database import Database
 from mesh.data.idempotency import lookup
@@ -36,7 +38,7 @@ from mesh.policy import load_policy
 from mesh.runtime import Build, Runtime, Service, SettingsT
 from mesh.server import MissingHandler, build_server
 from mesh.settings import load_settings
-from mesh.sidecar import workload_behind
+from mesh.sidecar import SERVICE, inner_id, workload_behind
 from mesh.token_keys import no_keys, remote_keys
 from mesh.tokens import FetchKeys, KeySet, TokenVerifier
 from mesh.tracing import configure_tracing
@@ -76,6 +78,7 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
 
     Raises:
         OSError: Its address is taken.
+        BadCredentials: Its certificate is not its own, or cannot be used now; says who, why and until when.
         MissingHandler: It does not serve all that the contract says.
         TuningError: Its tuning file breaks a rule, or has no number for a limit of the contract.
     """
@@ -135,6 +138,7 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
             health=health,
             pki_dir=settings.pki_dir,
             listen=settings.listen,
+            who=spiffe_id(workload) if settings.mesh == "inprocess" else inner_id(workload, SERVICE),
             identify=workload_behind(workload) if settings.mesh == "envoy" else peer_workload,
         )
         loops: list[Coroutine[Any, Any, None]] = [
@@ -190,7 +194,7 @@ async def _serve(workload: str, build: Build[SettingsT], settings: SettingsT) ->
     try:
         running = await start(workload, build, settings)
         metrics_server, _ = start_http_server(*_split(settings.metrics_listen), registry=running.runtime.registry)
-    except (OSError, MissingHandler, TuningError) as refused:
+    except (OSError, MissingHandler, BadCredentials, TuningError) as refused:
         log.error("cannot start", reason=str(refused))  # noqa: TRY400 - one sentence; a stack would say no more
         return 1
     log.info("serving", address=settings.listen, metrics=settings.metrics_listen)

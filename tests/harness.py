@@ -15,14 +15,15 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mesh.channel import client_credentials
+from mesh.credentials import client_credentials, server_credentials
 from mesh.data.database import Database
 from mesh.errors import MeshError, from_rpc_error
 from mesh.ids import uuid7
-from mesh.server import Servicer, server_credentials
+from mesh.server import Servicer
 from mesh.service import Build, Running, Runtime, Service, start
 from mesh.settings import MeshSettings
 from mesh.tokens import ALGORITHM, TOKEN_TYPE
+from tests.fixtures.brokers import account_url
 
 ISSUER = "https://zoco.local"
 AUDIENCE = "zoco"
@@ -152,7 +153,7 @@ class Harness:
             "ZOCO_LISTEN": "127.0.0.1:0",
             "ZOCO_METRICS_LISTEN": "127.0.0.1:0",
             "DATABASE_URL": url,
-            "NATS_URL": self.nats_url,
+            "NATS_URL": account_url(self.nats_url, workload),
             "ZOCO_PKI_DIR": self.pki / workload,
             "ZOCO_PEERS": {name: list(addresses) for name, addresses in (peers or {}).items()},
             "ZOCO_DRAIN_SECONDS": 0,

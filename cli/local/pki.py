@@ -29,7 +29,7 @@ from cli.local.certificates import (
 from cli.local.projection import is_projected, publish
 from cli.local.signing_keys import ensure_signing_key
 
-__all__ = ["EDGE_TLS", "converge", "ensure_pki", "exclusive", "identities", "read_leaf"]
+__all__ = ["EDGE_TLS", "converge", "ensure_pki", "ensure_signing_key", "exclusive", "identities", "read_leaf"]
 
 TOKENS: Final = "tokens"
 _LOCK: Final = "lock"

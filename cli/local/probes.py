@@ -12,6 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from psycopg.pq import PGconn, Ping
 
 from cli.local.portcheck import LOOPBACK
+from mesh.credentials import BadCredentials
+from mesh.renewed_channel import RenewedChannel
 
 Probe = Callable[[], Awaitable[str | None]]
 
@@ -40,7 +42,10 @@ class GrpcHealth:
         if not await _listens(self._port):
             return "does not listen yet"
         if self._channel is None:
-            self._channel = self._connect()
+            try:
+                self._channel = RenewedChannel(f"{LOOPBACK}:{self._port}", self._identity, options=_EAGER)
+            except BadCredentials as bad:
+                return f"our own identity: {bad}"
         stub = health_pb2_grpc.HealthStub(self._channel)
         try:
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT)
@@ -50,15 +55,6 @@ class GrpcHealth:
         if status == health_pb2.HealthCheckResponse.SERVING:
             return None
         return f"health check: {health_pb2.HealthCheckResponse.ServingStatus.Name(status)}"
-
-    def _connect(self) -> grpc.aio.Channel:
-        read = self._identity.joinpath
-        credentials = grpc.ssl_channel_credentials(
-            root_certificates=read("ca.pem").read_bytes(),
-            private_key=read("key.pem").read_bytes(),
-            certificate_chain=read("cert.pem").read_bytes(),
-        )
-        return grpc.aio.secure_channel(f"{LOOPBACK}:{self._port}", credentials, options=_EAGER)
 
 
 class HttpHealth:

@@ -16,17 +16,19 @@ from gateway.portal.page_server import PageServer
 from gateway.portal.settings import PortalSettings
 from gateway.portal.surface import public_surface
 from gateway.portal.system import System
-from gateway.runtime import Address
-from mesh.channel import client_credentials
+from gateway.runtime import PORTAL, Address
+from mesh.certificates import spiffe_id
+from mesh.credentials import CONNECTION_AGE, BadCredentials, server_credentials
 from mesh.logs import logger
 from mesh.metrics import Metrics
 from mesh.policy import read_policy
 from mesh.reflection import add_reflection
-from mesh.server import HEALTH_SERVICE, server_credentials
+from mesh.server import HEALTH_SERVICE
 
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # else two processes share a port in silence
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # else the edge's keep-alive counts as an attack
+    *CONNECTION_AGE,
 )
 
 
@@ -59,11 +61,12 @@ async def start(settings: PortalSettings) -> Portal:
 
     Raises:
         OSError: one of its addresses is taken, or the descriptor set cannot be read.
+        BadCredentials: its certificate is not its own, or cannot be used now.
     """
     descriptors = FileDescriptorSet.FromString(settings.descriptors.read_bytes())
     policy = read_policy(descriptors)
     async with AsyncExitStack() as started:
-        system = System(tuple(policy.workloads), settings.peers, client_credentials(settings.pki_dir))
+        system = System(tuple(policy.workloads), settings.peers, settings.pki_dir)
         started.push_async_callback(system.close)
         health = PortalHealth(system, policy)
         server = grpc.aio.server(options=_OPTIONS)
@@ -72,7 +75,7 @@ async def start(settings: PortalSettings) -> Portal:
             surface = public_surface(descriptors)
             add_reflection(server, (*surface.services, HEALTH_SERVICE), surface.pool)
         try:
-            port = server.add_secure_port(settings.listen, server_credentials(settings.pki_dir))
+            port = server.add_secure_port(settings.listen, server_credentials(settings.pki_dir, spiffe_id(PORTAL)))
         except RuntimeError as refused:
             raise OSError(f"cannot listen on {settings.listen}: {refused}") from refused
         started.push_async_callback(server.stop, settings.grace_seconds)
@@ -103,7 +106,7 @@ async def serve(settings: PortalSettings) -> int:
     try:
         metrics, _ = start_http_server(metrics_at.port, metrics_at.host, registry=Metrics().registry)
         portal = await start(settings)
-    except OSError as refused:
+    except (OSError, BadCredentials) as refused:
         log.critical("cannot start", reason=str(refused))
         return 1
     log.info("serving", address=settings.listen, page=settings.page_listen, metrics=settings.metrics_listen)

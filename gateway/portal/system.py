@@ -5,13 +5,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from mesh.certificates import spiffe_id
 from mesh.channel import DEFAULT_PORT
+from mesh.diagnosis import PeerDiagnosis
 from mesh.health import REASON_HEADER, SERVING, UPTIME_HEADER, VERSION_HEADER
+from mesh.renewed_channel import RenewedChannel
 
 ASK_SECONDS: Final = 2.0
 """A process that does not answer within this counts as not serving."""
@@ -80,18 +84,18 @@ class System:
     Args:
         workloads: names, in the order they are reported.
         addresses: `host:port` of each process by workload; a workload without any is looked up by DNS under its name.
-        credentials: this process's own identity, and whom it trusts.
+        pki_dir: this process's own identity, and whom it trusts.
     """
 
     def __init__(
         self,
         workloads: Sequence[str],
         addresses: Mapping[str, Sequence[str]],
-        credentials: grpc.ChannelCredentials,
+        pki_dir: Path,
     ) -> None:
         self._channels = {
             workload: [
-                _channel(address, workload, credentials)
+                _channel(address, workload, pki_dir)
                 for address in addresses.get(workload) or (f"{workload}:{DEFAULT_PORT}",)
             ]
             for workload in workloads
@@ -168,6 +172,11 @@ async def _ask_process(channel: grpc.aio.Channel) -> _ProcessHealth:
     )
 
 
-def _channel(address: str, workload: str, credentials: grpc.ChannelCredentials) -> grpc.aio.Channel:
+def _channel(address: str, workload: str, pki_dir: Path) -> grpc.aio.Channel:
     # No service config: its client-side health check would turn NOT_SERVING, with its reason, into "unavailable".
-    return grpc.aio.secure_channel(address, credentials, options=(*_EAGER, ("grpc.ssl_target_name_override", workload)))
+    return RenewedChannel(
+        address,
+        pki_dir,
+        options=(*_EAGER, ("grpc.ssl_target_name_override", workload)),
+        on_trouble=PeerDiagnosis(workload, spiffe_id(workload), (address,)),
+    )

@@ -15,12 +15,13 @@ import uvloop
 from opentelemetry.instrumentation.grpc import aio_server_interceptor
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+from mesh.credentials import server_credentials
 from mesh.logs import configure_logs
 from mesh.metrics import Metrics
 from mesh.pipeline import PipelineCompiler, PipelineInterceptor
 from mesh.pipeline.exchange import peer_workload
 from mesh.policy import load_policy
-from mesh.server import SERVER_OPTIONS, server_credentials
+from mesh.server import SERVER_OPTIONS
 from mesh.settings import MeshSettings
 from mesh.tokens import KeySet, TokenVerifier
 from mesh.tracing import configure_tracing

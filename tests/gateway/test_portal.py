@@ -24,7 +24,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from gateway.portal.process import Portal, start
 from gateway.portal.system import State, System
-from mesh.channel import client_credentials
+from mesh.credentials import client_credentials
 from mesh.health import Health
 from mesh.policy import Audience
 from tests.gateway.edges import Edge, portal_settings, raw_call, start_edge, until
@@ -92,7 +92,7 @@ async def test_what_a_service_says_of_itself_is_shown(pki: Path) -> None:
             ([order.address, twin.address], State.DEGRADED),
             ([twin.address], State.SERVING),
         ):
-            system = System(("order",), {"order": addresses}, client_credentials(pki / "portal"))
+            system = System(("order",), {"order": addresses}, pki / "portal")
             health = await system.health()
             await system.close()
             (shown,) = health.services
@@ -106,7 +106,7 @@ async def test_however_often_it_is_asked_a_process_is_asked_once_a_second(pki: P
     counting = _Counting((), {})
     order = Neighbour("order", pki / "order", health=counting)
     await order.start()
-    system = System(("order",), {"order": [order.address]}, client_credentials(pki / "portal"))
+    system = System(("order",), {"order": [order.address]}, pki / "portal")
     answers = await asyncio.gather(*(system.health() for _ in range(50)))
     assert counting.asked == 1
     assert {answer.state for answer in answers} == {State.SERVING}
