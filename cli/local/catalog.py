@@ -1,12 +1,14 @@
 """Which services there are: what the contract says, in a fixed order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
 from cli.failures import Failure
 from cli.local.settings import PROJECT
+from mesh.bus.contract import EventContract, load_events
 from mesh.policy import DESCRIPTORS, PolicyError, load_policy
 
 # The order of contract.md, and so of the ports. What is added later follows in the order of the alphabet.
@@ -25,14 +27,26 @@ def workloads(path: Path = DESCRIPTORS) -> list[str]:
     Raises:
         Failure: there is no descriptor set, or it cannot be read.
     """
-    try:
+    with _readable(path):
         return ordered(load_policy(path).workloads)
-    except FileNotFoundError:
-        raise Failure(f"{path} is missing; `make gen` makes it.") from None
-    except (DecodeError, PolicyError) as error:
-        raise Failure(f"{path} cannot be used ({error}); `make gen` makes it anew.") from None
+
+
+def events(path: Path = DESCRIPTORS) -> EventContract:
+    """Return what the contracts in the descriptor set at `path` say about events. Raises as `workloads`."""
+    with _readable(path):
+        return load_events(path)
 
 
 def runnable(names: Sequence[str], services: Path = PROJECT / "services") -> list[str]:
     """Return those workloads that a program stands behind, in the same order."""
     return [name for name in names if (services / name / "__main__.py").is_file()]
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise Failure(f"{path} is missing; `make gen` makes it.") from None
+    except (DecodeError, PolicyError) as error:
+        raise Failure(f"{path} cannot be used ({error}); `make gen` makes it anew.") from None

@@ -2,8 +2,8 @@
 
 import json
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,11 @@ class Secrets:
 
     postgres: str
     nats: str
+    """The broker's operator."""
     databases: dict[str, str]
+    """Each workload's role."""
+    brokers: dict[str, str]
+    """Each workload's account on the broker."""
 
 
 def credentials(home: Home) -> Credentials:
@@ -47,24 +51,27 @@ def credentials(home: Home) -> Credentials:
 
 
 def passwords(home: Home, workloads: Sequence[str]) -> Secrets:
-    """Return the passwords of the database, the broker and each workload's role; missing ones are made.
+    """Return the passwords of the database, the broker and each workload's accounts; missing ones are made.
 
     Raises:
         CorruptState: the file is damaged.
     """
     stored = _read(home.secrets_file, ("postgres", "nats", "databases"))
-    content = stored or {
-        "postgres": secrets.token_urlsafe(_BYTES),
-        "nats": secrets.token_urlsafe(_BYTES),
-        "databases": {},
-    }
-    known = dict(content["databases"])
-    full = known | {name: secrets.token_urlsafe(_BYTES) for name in workloads if name not in known}
-    result = Secrets(content["postgres"], content["nats"], full)
-    if stored is None or full != known:
-        body = {"postgres": result.postgres, "nats": result.nats, "databases": full}
-        write_private(home.secrets_file, json.dumps(body, indent=2) + "\n")
+    content = stored or {"postgres": secrets.token_urlsafe(_BYTES), "nats": secrets.token_urlsafe(_BYTES)}
+    result = Secrets(
+        postgres=content["postgres"],
+        nats=content["nats"],
+        databases=_completed(content.get("databases", {}), workloads),
+        brokers=_completed(content.get("brokers", {}), workloads),  # a home of before has none
+    )
+    if asdict(result) != stored:
+        write_private(home.secrets_file, json.dumps(asdict(result), indent=2) + "\n")
     return result
+
+
+def _completed(known: Mapping[str, str], workloads: Sequence[str]) -> dict[str, str]:
+    missing = {name: secrets.token_urlsafe(_BYTES) for name in workloads if name not in known}
+    return {**known, **missing}
 
 
 def _read(path: Path, fields: Sequence[str]) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cli.failures import Failure, PortTaken
 from cli.local import catalog, migrations, pki
-from cli.local.broker import nats_process, nats_url
+from cli.local.broker import authorization, nats_process
 from cli.local.control import ControlServer
 from cli.local.credentials import credentials, passwords
 from cli.local.edge import edge_process, has_edge
@@ -140,7 +140,7 @@ class Machine:
             database=Database(external.get_secret_value())
             if external
             else local_database(ports.postgres, secrets.postgres),
-            nats_url=broker.get_secret_value() if broker else nats_url(ports.nats, secrets.nats),
+            nats_url=broker.get_secret_value() if broker else None,
         )
 
     async def _start_data(self, shop: Shop) -> None:
@@ -155,9 +155,8 @@ class Machine:
             stages["PostgreSQL"] = postgres_process(self._home, shop.ports.postgres, start_seconds=limit)
         if self._settings.nats_url is None:
             ports = shop.ports
-            stages["NATS"] = nats_process(
-                self._home, ports.nats, ports.nats_monitor, shop.secrets.nats, start_seconds=limit
-            )
+            accounts = authorization(catalog.events(), shop.secrets.nats, shop.secrets.brokers)
+            stages["NATS"] = nats_process(self._home, ports.nats, ports.nats_monitor, accounts, start_seconds=limit)
         if stages:
             with step(self._progress, " and ".join(stages)) as current:
                 await self._supervised().start(*([spec] for spec in stages.values()))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cli.local.broker import nats_url
 from cli.local.credentials import Credentials, Secrets
 from cli.local.home import Home
 from cli.local.portcheck import LOOPBACK
@@ -35,7 +36,8 @@ class Shop:
     credentials: Credentials
     secrets: Secrets
     database: Database
-    nats_url: str
+    nats_url: str | None
+    """A broker of the user's own, with whatever accounts it has; None for ours."""
 
     def peers(self) -> dict[str, list[str]]:
         """Return where each workload listens."""
@@ -75,14 +77,20 @@ class Shop:
             "ZOCO_METRICS_LISTEN": f"{LOOPBACK}:{self.ports.metrics[slot.process]}",
             "ZOCO_PKI_DIR": str(self.home.pki / slot.workload),
             "ZOCO_PEERS": json.dumps(self.peers()),
-            "NATS_URL": self.nats_url,
             "LOG_LEVEL": self.settings.log_level,
             "LOG_FORMAT": self.settings.log_format,
             **self._special(slot.workload),
         }
         if slot.workload in self.secrets.databases:
             own["DATABASE_URL"] = self.database.of(slot.workload, self.secrets.databases[slot.workload])
+        if slot.workload in self.secrets.brokers:
+            own["NATS_URL"] = self._broker(slot.workload)
         return {**inherited(os.environ), **own}
+
+    def _broker(self, workload: str) -> str:
+        if self.nats_url is not None:
+            return self.nats_url
+        return nats_url(self.ports.nats, workload, self.secrets.brokers[workload])
 
     def _special(self, workload: str) -> Mapping[str, str]:
         match workload:

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 from mesh.bus.envelope import Envelope, Unreadable
 from mesh.bus.items import Item, handling, parse
 from mesh.bus.metrics import BusMetrics
-from mesh.bus.port import Bus, BusUnavailable, Delivery, Pull
+from mesh.bus.port import Bus, BusUnavailable, Delivery, Pull, StreamMissing
 from mesh.bus.subscriptions import Subscription
 from mesh.data import dead_letters, inbox
 from mesh.data.database import Database
@@ -39,6 +39,9 @@ FIRST_DELAY: Final = timedelta(milliseconds=500)
 """After which a failed event comes again; four times as long with each try."""
 
 LONGEST_DELAY: Final = timedelta(seconds=60)
+
+LONGEST_WAIT_FOR_STREAM: Final = 0.5
+"""Seconds between two looks for a stream that its owner has not made yet: all start at once, and somebody is first."""
 
 
 class Consumer:
@@ -85,6 +88,8 @@ class Consumer:
                     async with self._bus.pull(self._area, self._workload, list(self._subscriptions)) as pull:
                         pause = 0.1
                         await self._consume(pull)
+            except StreamMissing:
+                pause = min(2 * pause, LONGEST_WAIT_FOR_STREAM)
             except BusUnavailable as error:
                 self._log.info("consumer interrupted", error=str(error))
                 pause = min(2 * pause, 5.0)

@@ -1,40 +1,27 @@
 """The broker behind the port: NATS with JetStream."""
 
 import asyncio
-import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from mesh.bus.nats_acknowledgements import Acknowledgements
+from mesh.bus.nats_history import read_history
+from mesh.bus.nats_publish import Publisher
 from mesh.bus.nats_pull import NatsPull
-from mesh.bus.port import BusUnavailable, NotStored, Publication, StreamState
-from mesh.ids import uuid7
+from mesh.bus.nats_requests import NAME_IN_USE, Requests, denial_in, nanoseconds, require_success
+from mesh.bus.port import BusUnavailable, NotStored, Publication, StreamState, Told
+from mesh.bus.subjects import API, consumer_creation, events_of, inbox_of, literal, stream_of
 from mesh.logs import logger
 
-API: Final = "$JS.API"
-ANSWER_SECONDS: Final = 5.0
-"""How long the broker may take to answer."""
-SYNC_SECONDS: Final = 0.01
-"""What each message of many adds to that, on a slow disk."""
 BUFFER_BYTES: Final = 8 * 2**20
 """What is written at most before the connection must take it."""
-MESSAGE_ID: Final = "Nats-Msg-Id"
-
-ATOMIC_FROM: Final = 32
-ATOMIC_TO: Final = 1000
-"""Between these many messages go out as one atomic batch: synced to disk once, not once each. Fewer are faster alone,
-more are not allowed."""
-
-NAME_IN_USE: Final = 10058
-"""JetStream's error code for a stream that exists with another configuration."""
 
 
 class NatsBus:
@@ -42,7 +29,7 @@ class NatsBus:
 
     Args:
         url: `nats://host:port`, several separated by commas.
-        name: Under which the broker shows the connection.
+        name: The workload: under it the broker shows the connection, and answers come to an inbox of its name.
         replicas: On how many of the broker's nodes a stream is stored.
         max_age: How long events stay in their stream; the outboxes have them for longer.
         duplicate_window: How long the broker remembers the id of a message it has stored.
@@ -74,10 +61,10 @@ class NatsBus:
         self._client = Client()
         self._connections = 0
         self._connecting: asyncio.Task[None] | None = None
-        self._acknowledgements = Acknowledgements()
-        self._batches = True
+        self._requests = Requests(self._client)
+        self._publisher = Publisher(self._client, self._requests)
         self._pulls: set[NatsPull] = set()
-        self._listeners: list[tuple[str, Callable[[bytes], Awaitable[None]]]] = []
+        self._listeners: list[tuple[str, Callable[[Msg], Awaitable[None]]]] = []
         self._log = logger("bus")
 
     async def start(self) -> None:
@@ -107,57 +94,49 @@ class NatsBus:
 
     async def ensure_stream(self, area: str) -> StreamState:
         """Makes the stream of an area's events if there is none; see Bus."""
+        stream = stream_of(area)
         config = {
-            "name": _stream(area),
-            "subjects": [f"zoco.{area}.v1.>"],
+            "name": stream,
+            "subjects": [events_of(area)],
             "storage": "file",
             "retention": "limits",
-            "max_age": _nanoseconds(self._max_age),
+            "max_age": nanoseconds(self._max_age.total_seconds()),
             # When the disk is full the newest event is refused and stays in its outbox. The default would drop the
             # oldest in silence, whether or not everybody had it.
             "discard": "new",
-            "duplicate_window": _nanoseconds(self._duplicate_window),
+            "duplicate_window": nanoseconds(self._duplicate_window.total_seconds()),
             "num_replicas": self._replicas,
             "allow_atomic": True,
         }
-        made = await self._request(f"STREAM.CREATE.{_stream(area)}", config)
+        made = await self._requests.api(f"STREAM.CREATE.{stream}", config)
         if made.get("error", {}).get("err_code") == NAME_IN_USE:
-            made = await self._request(f"STREAM.UPDATE.{_stream(area)}", config)
-        _require_success(made)
-        return StreamState(_stream(area), made["created"], made["state"]["last_seq"])
+            made = await self._requests.api(f"STREAM.UPDATE.{stream}", config)
+        require_success(made)
+        return StreamState(stream, made["created"], made["state"]["last_seq"])
 
     async def publish(self, publications: Sequence[Publication]) -> Sequence[int | NotStored]:
         """Publishes messages in their order and waits until the broker has each on its disk; see Bus."""
         if not self.connected:
             raise BusUnavailable("not connected to the broker")
-        try:
-            if ATOMIC_FROM <= len(publications) <= ATOMIC_TO and self._batches:
-                stored = await self._publish_as_one(publications)
-                if stored is not None:
-                    return stored
-            return await self._publish_each(publications)
-        except nats.errors.Error as error:
-            raise BusUnavailable(f"publishing failed: {error!r}") from error
+        return await self._publisher.publish(publications)
 
     @asynccontextmanager
     async def pull(self, area: str, consumer: str, subjects: Sequence[str]) -> AsyncIterator[NatsPull]:
         """Opens a durable consumer of an area's events; see Bus."""
-        await self.ensure_stream(area)
-        stream = _stream(area)
+        stream, wanted = stream_of(area), tuple(sorted(subjects))
         config = {
             "durable_name": consumer,
             "name": consumer,
-            "filter_subjects": sorted(subjects),
+            **({"filter_subject": wanted[0]} if len(wanted) == 1 else {"filter_subjects": wanted}),
             "deliver_policy": "all",
             "ack_policy": "explicit",
-            "ack_wait": _nanoseconds(self._ack_wait),
+            "ack_wait": nanoseconds(self._ack_wait.total_seconds()),
             # The consumer gives up on a message, with a reason; the broker would only stop to deliver it.
             "max_deliver": -1,
             "max_ack_pending": 5000,
         }
-        _require_success(
-            await self._request(f"CONSUMER.CREATE.{stream}.{consumer}", {"stream_name": stream, "config": config})
-        )
+        asked = consumer_creation(area, consumer, wanted).removeprefix(f"{API}.")
+        require_success(await self._requests.api(asked, {"stream_name": stream, "config": config}))
         pull = NatsPull(self._client, f"{API}.CONSUMER.MSG.NEXT.{stream}.{consumer}")
         try:
             await pull.open()
@@ -169,59 +148,41 @@ class NatsBus:
             self._pulls.discard(pull)
             await pull.close()
 
+    async def history(self, area: str, subject: str, since: datetime) -> Sequence[Told]:
+        """The events under one subject that the stream of an area has had since a moment; see Bus."""
+        if not self.connected:
+            raise BusUnavailable("not connected to the broker")
+        try:
+            return await read_history(self._client, self._requests, area, literal(subject), since)
+        except nats.errors.Error as error:
+            raise BusUnavailable(f"the broker does not answer: {error!r}") from error
+
     async def notify(self, subject: str, payload: bytes) -> None:
         """Tells all who listen now; see Bus."""
         if self.connected:
             with suppress(nats.errors.Error):
-                await self._client.publish(subject, payload)
+                await self._client.publish(literal(subject), payload)
 
     async def listen(self, subject: str, callback: Callable[[bytes], Awaitable[None]]) -> None:
         """Calls back with each payload that is told under a subject; see Bus."""
-        self._listeners.append((subject, callback))
-        if self.connected:
-            await self._subscribe(subject, callback)
 
-    async def _publish_each(self, publications: Sequence[Publication]) -> Sequence[int | NotStored]:
-        with self._acknowledgements.expect(len(publications)) as expected:
-            for each, reply in zip(publications, expected.subjects, strict=True):
-                headers = {**each.headers, MESSAGE_ID: each.id}
-                await self._client.publish(each.subject, each.payload, reply=reply, headers=headers)
-            return await expected.results(ANSWER_SECONDS + len(publications) * SYNC_SECONDS)
+        async def receive(message: Msg) -> None:
+            await callback(message.data)
 
-    async def _publish_as_one(self, publications: Sequence[Publication]) -> Sequence[int | NotStored] | None:
-        """Publishes an atomic batch (ADR-50): stored and synced as a whole, which is many times faster.
+        await self._listen(subject, receive)
 
-        Returns:
-            As `publish`; None where the broker did not store it as one, because it knows some of the messages already
-            or does not know batches at all. Then each goes out for itself.
-        """
-        batch, last = uuid7(), len(publications)
-        for position, each in enumerate(publications, 1):
-            headers = {
-                **each.headers,
-                MESSAGE_ID: each.id,
-                "Nats-Batch-Id": batch,
-                "Nats-Batch-Sequence": str(position),
-            }
-            if position < last:
-                await self._client.publish(each.subject, each.payload, headers=headers)
-                continue
-            headers["Nats-Batch-Commit"] = "1"
-            try:
-                answer = await self._client.request(each.subject, each.payload, timeout=ANSWER_SECONDS, headers=headers)
-            except nats.errors.NoRespondersError:
-                return None
-            except nats.errors.TimeoutError:
-                return [NotStored("the broker did not answer")] * last
-            acknowledgement = json.loads(answer.data)
-            if "error" in acknowledgement:
-                return None
-            if acknowledgement.get("batch") != batch:
-                self._batches = False  # an older broker, which took each for itself and told of the last only
-                return None
-            end: int = acknowledgement["seq"]
-            return range(end - last + 1, end + 1)
-        return []
+    async def overhear(self, subject: str, callback: Callable[[Told], Awaitable[None]]) -> None:
+        """Calls back with each event that is published under a subject; see Bus."""
+
+        async def receive(message: Msg) -> None:
+            await callback(Told(message.subject, message.data, message.headers or {}))
+
+        await self._listen(subject, receive)
+
+    async def _listen(self, subject: str, receive: Callable[[Msg], Awaitable[None]]) -> None:
+        self._listeners.append((literal(subject), receive))
+        if self._connections:  # else `_connect` will
+            await self._client.subscribe(subject, cb=receive)
 
     async def _connect(self) -> None:
         await self._client.connect(
@@ -236,61 +197,47 @@ class NatsBus:
             pending_size=BUFFER_BYTES,
             tls=self._tls,
             user_credentials=self._credentials,
+            inbox_prefix=inbox_of(self._name),
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnected,
             reconnected_cb=self._on_reconnected,
         )
         # From here on the client itself reconnects and subscribes again.
-        await self._acknowledgements.listen(self._client)
-        for subject, callback in self._listeners:
-            await self._subscribe(subject, callback)
+        await self._publisher.open()
+        for subject, receive in self._listeners:
+            await self._client.subscribe(subject, cb=receive)
         self._connections += 1
         self._log.info("connected to the broker")
 
-    async def _subscribe(self, subject: str, callback: Callable[[bytes], Awaitable[None]]) -> None:
-        async def receive(message: Msg) -> None:
-            await callback(message.data)
-
-        await self._client.subscribe(subject, cb=receive)
-
     async def _on_reconnected(self) -> None:
         self._connections += 1
-        self._batches = True
+        self._publisher.reopened()
         self._log.info("connected to the broker again")
         self._fail_pulls("the connection was made anew")
 
     async def _on_disconnected(self) -> None:
         if not self._client.is_closed:
             self._log.warning("connection to the broker lost")
-        self._acknowledgements.give_up()
+        self._publisher.give_up()
         self._fail_pulls("the connection was lost")
 
     async def _on_error(self, error: Exception) -> None:
-        self._log.info("broker", error=repr(error))
+        denial = denial_in(error)
+        if denial is None:
+            self._log.info("broker", error=repr(error))
+            return
+        # What was denied would otherwise only never be answered.
+        self._log.error(
+            "the broker denies this workload a subject",
+            workload=self._name,
+            operation=denial.operation,
+            subject=denial.subject,
+        )
+        self._requests.deny(denial)
+        self._publisher.deny(denial)
+        for pull in self._pulls:
+            pull.deny(denial)
 
     def _fail_pulls(self, reason: str) -> None:
         for pull in self._pulls:
             pull.fail(reason)
-
-    async def _request(self, subject: str, body: dict[str, Any]) -> dict[str, Any]:
-        if not self.connected:
-            raise BusUnavailable("not connected to the broker")
-        try:
-            answer = await self._client.request(f"{API}.{subject}", json.dumps(body).encode(), timeout=ANSWER_SECONDS)
-        except (nats.errors.Error, TimeoutError) as error:
-            raise BusUnavailable(f"the broker does not answer: {error!r}") from error
-        parsed: dict[str, Any] = json.loads(answer.data)
-        return parsed
-
-
-def _require_success(answer: dict[str, Any]) -> None:
-    if "error" in answer:
-        raise BusUnavailable(f"the broker refuses: {answer['error'].get('description', answer['error'])}")
-
-
-def _stream(area: str) -> str:
-    return f"zoco-{area}"
-
-
-def _nanoseconds(duration: timedelta) -> int:
-    return round(duration.total_seconds() * 1_000_000_000)

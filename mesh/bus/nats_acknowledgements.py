@@ -8,15 +8,17 @@ from contextlib import contextmanager
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from mesh.bus.nats_requests import Denial
 from mesh.bus.port import NotStored
 
 
 class Expected:
     """The acknowledgements one batch waits for."""
 
-    def __init__(self, subjects: Sequence[str]) -> None:
-        self.subjects = subjects
+    def __init__(self, subjects: Sequence[str], prefix: str) -> None:
+        self.replies = [f"{prefix}.{index}" for index in range(len(subjects))]
         """The reply subject of each message, in order."""
+        self._subjects = subjects
         self._results: list[int | NotStored | None] = [None] * len(subjects)
         self._missing = len(subjects)
         self._complete = asyncio.Event()
@@ -30,6 +32,12 @@ class Expected:
             self._missing -= 1
             if not self._missing:
                 self._complete.set()
+
+    def deny(self, denial: Denial) -> None:
+        """Notes that the broker did not take the messages of a subject."""
+        for index, subject in enumerate(self._subjects):
+            if denial.concerns(subject):
+                self.settle(index, NotStored(f"the broker denies {subject}"))
 
     def give_up(self) -> None:
         """Ends the wait: what is missing now will not come."""
@@ -59,15 +67,20 @@ class Acknowledgements:
         await client.subscribe(f"{self._prefix}.*.*", cb=self._receive)
 
     @contextmanager
-    def expect(self, count: int) -> Iterator[Expected]:
-        """Expects so many acknowledgements within the `with` block; later ones are ignored."""
+    def expect(self, subjects: Sequence[str]) -> Iterator[Expected]:
+        """Expects an acknowledgement for each subject within the `with` block; later ones are ignored."""
         batch, self._next = self._next, self._next + 1
-        expected = Expected([f"{self._prefix}.{batch}.{index}" for index in range(count)])
+        expected = Expected(subjects, f"{self._prefix}.{batch}")
         self._batches[batch] = expected
         try:
             yield expected
         finally:
             del self._batches[batch]
+
+    def deny(self, denial: Denial) -> None:
+        """The broker does not let this workload publish a subject."""
+        for expected in self._batches.values():
+            expected.deny(denial)
 
     def give_up(self) -> None:
         """The connection is lost, and the acknowledgements under way with it."""

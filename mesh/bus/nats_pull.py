@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from mesh.bus.nats_requests import Denial, nanoseconds
 from mesh.bus.port import BusUnavailable
 
 EXPIRES_SECONDS: Final = 30.0
@@ -68,9 +69,7 @@ class NatsDelivery:
 
     async def nak(self, delay: float) -> None:
         """The message shall be delivered again, after `delay` seconds."""
-        await self._settle(
-            b"-NAK " + json.dumps({"delay": round(delay * 1_000_000_000)}).encode() if delay else b"-NAK"
-        )
+        await self._settle(b"-NAK " + json.dumps({"delay": nanoseconds(delay)}).encode() if delay else b"-NAK")
 
     async def term(self) -> None:
         """The message is given up."""
@@ -94,6 +93,11 @@ class NatsPull:
         self._news = asyncio.Event()
         self._asked = 0
         self._failure = ""
+
+    def deny(self, denial: Denial) -> None:
+        """Ends all fetches if this workload may not ask for them."""
+        if denial.concerns(self._subject):
+            self.fail(f"the broker denies {self._subject}")
 
     async def open(self) -> None:
         """Subscribes to what the broker will deliver."""
@@ -131,8 +135,8 @@ class NatsPull:
     async def _ask(self, limit: int) -> None:
         request = {
             "batch": limit,
-            "expires": round(EXPIRES_SECONDS * 1_000_000_000),
-            "idle_heartbeat": round(HEARTBEAT_SECONDS * 1_000_000_000),
+            "expires": nanoseconds(EXPIRES_SECONDS),
+            "idle_heartbeat": nanoseconds(HEARTBEAT_SECONDS),
         }
         self._asked = limit
         await self._client.publish(self._subject, json.dumps(request).encode(), reply=self._inbox)

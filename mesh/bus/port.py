@@ -3,11 +3,16 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
 class BusUnavailable(Exception):
     """The broker is not reachable, restarting, or has lost what one was just using. Wait, then begin anew."""
+
+
+class StreamMissing(BusUnavailable):
+    """Nobody has made the stream yet: its owner does, when it starts."""
 
 
 class NotStored(Exception):
@@ -20,6 +25,15 @@ class Publication:
 
     id: str
     """The broker drops a message whose id it saw recently; that is no guarantee, so receivers check again."""
+    subject: str
+    payload: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message as whoever listens hears it."""
+
     subject: str
     payload: bytes
     headers: Mapping[str, str]
@@ -109,7 +123,22 @@ class Bus(Protocol):
         """Opens a durable consumer of an area's events; all who open it under one name share its messages.
 
         Raises:
+            StreamMissing: The owner of the area has not made its stream yet.
             BusUnavailable: The broker is not reachable.
+        """
+
+    async def history(self, area: str, subject: str, since: datetime) -> Sequence[Told]:
+        """The events under one subject that the stream of an area has had since a moment, oldest first.
+
+        Raises:
+            StreamMissing: The owner of the area has not made its stream yet.
+            BusUnavailable: The broker is not reachable.
+        """
+
+    async def overhear(self, subject: str, callback: Callable[[Told], Awaitable[None]]) -> None:
+        """Calls back with each event that is published under a subject, from now on and across reconnections.
+
+        What is published while there is no connection is not heard: ask `history` after each.
         """
 
     async def notify(self, subject: str, payload: bytes) -> None:

@@ -3,11 +3,14 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
-from mesh.data.transaction import Transaction
+from mesh.bus.subjects import area_of
+
+if TYPE_CHECKING:  # the command line reads accounts and subjects here, and should not import a database for that
+    from mesh.data.transaction import Transaction
 
 E = TypeVar("E", bound=Message)
 
@@ -26,8 +29,8 @@ class Received(Generic[E]):
     correlation_id: str
 
 
-Handler = Callable[[Transaction, Received[E]], Awaitable[None]]
-BatchHandler = Callable[[Transaction, Sequence[Received[E]]], Awaitable[None]]
+Handler: TypeAlias = "Callable[[Transaction, Received[E]], Awaitable[None]]"
+BatchHandler: TypeAlias = "Callable[[Transaction, Sequence[Received[E]]], Awaitable[None]]"
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Subscription:
     """One row of a service's table of consumers."""
 
     event_class: type[Message]
-    handle: Callable[[Transaction, Sequence[Received[Any]]], Awaitable[None]]
+    handle: "Callable[[Transaction, Sequence[Received[Any]]], Awaitable[None]]"
     """Takes a run of events of the class, in the order they came."""
     batched: bool
 
@@ -50,35 +53,22 @@ class Subscription:
         return area_of(self.subject)
 
 
-def on(event_class: type[E], handler: Handler[E]) -> Subscription:
+def on(event_class: type[E], handler: "Handler[E]") -> Subscription:
     """Handles each event of a class on its own, within the transaction that notes it as handled.
 
     Several events may share that transaction; if one fails, each gets a transaction of its own.
     """
 
-    async def each(tx: Transaction, events: Sequence[Received[E]]) -> None:
+    async def each(tx: "Transaction", events: Sequence[Received[E]]) -> None:
         for event in events:
             await handler(tx, event)
 
     return Subscription(event_class, each, batched=False)
 
 
-def on_batch(event_class: type[E], handler: BatchHandler[E]) -> Subscription:
+def on_batch(event_class: type[E], handler: "BatchHandler[E]") -> Subscription:
     """Handles events of a class several at a time: for effects that cost less together, such as projections.
 
     If a batch fails, each of its events comes again in a batch of one.
     """
     return Subscription(event_class, handler, batched=True)
-
-
-def area_of(subject: str) -> str:
-    """The area out of a subject `zoco.<area>.v1.<Event>`.
-
-    Raises:
-        ValueError: The subject has another form.
-    """
-    match subject.split("."):
-        case ["zoco", area, _, _]:
-            return area
-        case _:
-            raise ValueError(f"{subject} is not of the form zoco.<area>.<version>.<Event>")

@@ -10,7 +10,8 @@ from typing import cast
 import nats
 import pytest
 
-from cli.local.broker import nats_process, nats_url
+from cli.local.broker import OPERATOR, authorization, nats_process, nats_url
+from cli.local.catalog import events
 from cli.local.home import Home
 from cli.local.ports import Ports
 from cli.local.probes import http_json
@@ -27,14 +28,15 @@ class Broker:
 
     @property
     def url(self) -> str:
-        return nats_url(self.port, "sec-r_et")
+        return nats_url(self.port, OPERATOR, "sec-r_et")
 
 
 @pytest.fixture
 async def broker(home: Home) -> AsyncIterator[Broker]:
     port, monitor = free_port(), free_port()
+    accounts = authorization(events(), "sec-r_et", {"order": "or-d_er", "payment": "pay-m_ent"})
     supervisor = Supervisor(home.run_file, Ports(1, 2, 3, 4, {}, {}, 5, port, monitor), None, ExecSpawner())
-    await supervisor.start([nats_process(home, port, monitor, "sec-r_et", start_seconds=30.0)])
+    await supervisor.start([nats_process(home, port, monitor, accounts, start_seconds=30.0)])
     yield Broker(supervisor, port, monitor)
     await supervisor.drain()
 

@@ -26,6 +26,7 @@ from mesh.call import current_call
 from mesh.clock import utc_now
 from mesh.data import Database, Transaction, outbox
 from mesh.ids import uuid7
+from tests.fixtures.brokers import account_url
 from tests.fixtures.servers import NatsServer, Postgres, PostgresServer, until
 from tests.mesh.ledger import a_call, add, balance, opened, placed, prepare, scalar
 from zoco.order.v1.order_events_pb2 import OrderCancelled, OrderPlaced
@@ -84,7 +85,7 @@ class Side:
 
 @asynccontextmanager
 async def a_side(url: str, nats_url: str) -> AsyncIterator[Side]:
-    bus = NatsBus(nats_url, name="test")
+    bus = NatsBus(account_url(nats_url, "ledger"), name="ledger")
     await bus.start()
     async with opened(url) as database:
         side = Side(url, database, bus)

@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 from mesh.bus.nats import NatsBus
 from mesh.data import Transaction
 from mesh.data.wakes import Wakes
+from tests.fixtures.brokers import account_url
 from tests.fixtures.servers import NatsServer, Postgres, until
 from tests.mesh.ledger import opened, prepare
 
 
 @asynccontextmanager
 async def a_process(url: str, workload: str = "order") -> AsyncIterator[Wakes]:
-    bus = NatsBus(url, name=workload)
+    bus = NatsBus(account_url(url, workload), name=workload)
     await bus.start()
     wakes = Wakes(workload, bus)
     await bus.listen(wakes.subject, wakes.heard)
