@@ -151,7 +151,7 @@ class Policy:
         return (method for method in self.methods.values() if method.workload == workload)
 
     def calls_of(self, workload: str) -> frozenset[str]:
-        """The gRPC paths that a workload or client calls: those it declares, and that of the token keys where needed."""
+        """The gRPC paths that a workload or client calls: what it declares, and where needed the token keys."""
         own = self.workloads.get(workload) or self.clients.get(workload)
         declared = set(own.calls) if own else set()
         for method in self.of_workload(workload):

@@ -24,7 +24,8 @@ def generate(root: Path) -> Files:
         Every file that belongs under `generated/`.
 
     Raises:
-        CompileError: a contract does not compile, an emitter refuses it, or two emitters claim one path.
+        CompileError: a contract does not compile or breaks a rule over the whole of them (`mesh.compiler.lints`), an
+            emitter refuses it, or two emitters claim one path.
     """
     compiled = compile_protos(root / "protos")
     files = dict(compiled.files)
@@ -36,6 +37,7 @@ def generate(root: Path) -> Files:
             # First import, then parse: a custom option that is parsed before its module is imported stays an unknown
             # field.
             emitters = [(name, _load(name)) for name in _emitters(root)]
+            _lint(root, compiled.descriptors)
             for name, emit in emitters:
                 emitted = emit(FileDescriptorSet.FromString(compiled.descriptors))
                 if taken := sorted(files.keys() & emitted.keys()):
@@ -44,6 +46,15 @@ def generate(root: Path) -> Files:
         finally:
             sys.path.remove(fresh)
     return files
+
+
+def _lint(root: Path, descriptors: bytes) -> None:
+    # Imported here for the same reason as the emitters: lints read options.
+    lints = import_module("mesh.compiler.lints")
+    findings = lints.lint_project(root, FileDescriptorSet.FromString(descriptors))
+    if findings:
+        total = f"{len(findings)} finding{'s' if len(findings) > 1 else ''} in the contracts."
+        raise CompileError("\n".join([*map(str, findings), total]))
 
 
 def _emitters(root: Path) -> list[str]:
