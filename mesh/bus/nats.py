@@ -36,6 +36,9 @@ class NatsBus:
         ack_wait: After how long a message that was neither settled nor in progress is delivered again.
         credentials: A NATS credentials file.
         tls: For a broker that asks for TLS.
+
+    Raises:
+        BadSubject: The name cannot be a part of a subject.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class NatsBus:
     ) -> None:
         self._servers = url.split(",")
         self._name = name
+        self._inbox = inbox_of(name)
         self._replicas = replicas
         self._max_age = max_age
         self._duplicate_window = duplicate_window
@@ -197,7 +201,7 @@ class NatsBus:
             pending_size=BUFFER_BYTES,
             tls=self._tls,
             user_credentials=self._credentials,
-            inbox_prefix=inbox_of(self._name),
+            inbox_prefix=self._inbox,
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnected,
             reconnected_cb=self._on_reconnected,

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mesh.bus import Received
 from mesh.bus.envelope import Envelope
 from mesh.bus.nats import NatsBus
-from mesh.bus.subscriptions import area_of
+from mesh.bus.subjects import area_of
 from mesh.errors import InvalidArgument, MeshError, from_rpc_error
 from mesh.ids import uuid7
 from mesh.wire import timestamp_to_proto
@@ -94,7 +94,7 @@ class Shop:
 
 @pytest.fixture
 async def bus(nats: str) -> AsyncIterator[NatsBus]:
-    bus = NatsBus(nats, name="other services")
+    bus = NatsBus(nats, name="neighbours")
     await bus.start()
     yield bus
     await bus.close()
