@@ -7,11 +7,14 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from mesh.errors import STATUS_DETAILS_KEY, from_rpc_error
 from mesh.ids import uuid7
 from mesh.pipeline import STAGES, stages_of
 from mesh.policy import load_policy
+from mesh.server import operator_methods
 from tests.harness import Tokens
 from tests.mesh.conftest import RunningProbe
 from tests.mesh.probe import ProbeContract, status_of
@@ -23,6 +26,7 @@ DENIED = grpc.StatusCode.PERMISSION_DENIED
 
 def test_the_stages_stand_in_the_order_that_their_reasons_demand() -> None:
     assert [rule.name for rule in STAGES] == [
+        "shedding",
         "tracing",
         "metrics",
         "access_log",
@@ -30,19 +34,63 @@ def test_the_stages_stand_in_the_order_that_their_reasons_demand() -> None:
         "deadline",
         "authentication",
         "authorization",
+        "rate_limit",
+        "cache",
         "validation",
         "idempotency",
     ]
     assert all(rule.reason for rule in STAGES)
 
 
-def test_a_method_has_only_the_stages_its_contract_asks_for(contract: ProbeContract) -> None:
-    methods = load_policy(contract.descriptors).methods
+EVERY_CALL = ("tracing", "metrics", "access_log", "errors", "deadline")
 
-    assert "idempotency" not in stages_of(methods["/probe.v1.ProbeService/Echo"])
-    assert "idempotency" in stages_of(methods["/probe.v1.ProbeService/Once"])
-    assert "authentication" not in stages_of(methods["/probe.v1.ProbeService/Inside"])
-    assert "validation" not in stages_of(methods["/probe.v1.ProbeService/Chat"])
+
+@pytest.mark.parametrize(
+    ("path", "stages"),
+    [
+        pytest.param(
+            "/zoco.product.v1.ProductService/GetProduct",
+            ("shedding", *EVERY_CALL, "authentication", "authorization", "rate_limit", "cache", "validation"),
+            id="a public read",
+        ),
+        pytest.param(
+            "/zoco.order.v1.OrderService/GetOrder",
+            ("shedding", *EVERY_CALL, "authentication", "authorization", "rate_limit", "validation"),
+            id="a user's read",
+        ),
+        pytest.param(
+            "/zoco.order.v1.OrderService/CreateOrder",
+            ("shedding", *EVERY_CALL, "authentication", "authorization", "rate_limit", "validation", "idempotency"),
+            id="a keyed change",
+        ),
+        pytest.param(
+            "/zoco.inventory.v1.InventoryService/ReserveStock",
+            ("shedding", *EVERY_CALL, "authorization", "validation", "idempotency"),
+            id="an internal change",
+        ),
+    ],
+)
+def test_a_method_has_only_the_stages_its_contract_asks_for(path: str, stages: tuple[str, ...]) -> None:
+    assert stages_of(load_policy().methods[path]) == stages
+
+
+def test_an_operators_method_is_neither_shed_nor_asked_for_a_token() -> None:
+    for method in operator_methods().values():
+        assert stages_of(method)[: len(EVERY_CALL) + 1] == (*EVERY_CALL, "authorization")
+
+
+def test_a_stream_from_the_client_is_not_validated_as_one_message(contract: ProbeContract) -> None:
+    assert "validation" not in stages_of(load_policy(contract.descriptors).methods["/probe.v1.ProbeService/Chat"])
+
+
+async def test_a_health_check_has_no_stage_at_all(probe: RunningProbe) -> None:
+    health = HealthStub(probe.service.channel())
+
+    await health.Check(health_pb2.HealthCheckRequest())
+
+    counted = probe.service.running.runtime.registry.get_sample_value
+    labels = {"rpc_method": "grpc.health.v1.Health/Check", "rpc_response_status_code": "OK"}
+    assert counted("rpc_server_call_duration_seconds_count", labels) is None
 
 
 async def test_who_may_call_is_what_the_contract_says(probe: RunningProbe, tokens: Tokens) -> None:
@@ -284,7 +332,11 @@ async def test_a_stream_without_a_token_is_refused(probe: RunningProbe) -> None:
     assert await status_of(drain()) == (UNAUTHENTICATED, "TOKEN_MISSING")
 
 
-async def test_an_unknown_method_is_unimplemented(probe: RunningProbe) -> None:
-    call: Any = probe.service.channel().unary_unary("/probe.v1.ProbeService/None", bytes, bytes)
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
+async def test_an_unknown_method_is_unimplemented_and_says_so_with_details(probe: RunningProbe, kind: str) -> None:
+    call: Any = getattr(probe.service.channel(), kind)("/probe.v1.ProbeService/None", bytes, bytes)(b"")
 
-    assert (await status_of(call(b"")))[0] is grpc.StatusCode.UNIMPLEMENTED
+    outcome = await status_of(call if kind == "unary_unary" else anext(aiter(call)))
+
+    assert outcome == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN")
+    assert STATUS_DETAILS_KEY in dict(await call.trailing_metadata())

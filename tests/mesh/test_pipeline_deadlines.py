@@ -1,0 +1,84 @@
+"""The deadline budget over a chain of real calls: each one less than its caller's, and no work after it is over."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+
+from mesh.channel import BUDGET_RESERVE
+from tests.fixtures.servers import until
+from tests.harness import Harness
+from tests.mesh.probe import ProbeContract, status_of
+from tests.mesh.shelf import WORKLOAD, RunningShelf, shelf
+
+RESERVE_MS = int(1000 * BUDGET_RESERVE)
+CONTRACT_MS = 5000
+
+
+@pytest.fixture
+async def last(harness: Harness, contract: ProbeContract) -> AsyncIterator[RunningShelf]:
+    async with shelf(harness, contract) as running:
+        yield running
+
+
+@pytest.fixture
+async def first(harness: Harness, contract: ProbeContract, last: RunningShelf) -> AsyncIterator[RunningShelf]:
+    """A process whose neighbour is the last one."""
+    peers = {WORKLOAD: [last.service.address]}
+    url = last.service.database_url
+    async with shelf(harness, contract, database_url=url, ZOCO_PEERS=peers) as running:
+        yield running
+
+
+async def test_a_child_has_what_its_caller_has_left_less_a_reserve(first: RunningShelf) -> None:
+    answer = await first.stub().Chain(first.messages.ChainRequest(hops=1), timeout=3)
+
+    outer, inner = answer.remaining_ms
+    assert outer <= 3000
+    assert 0 < inner <= outer - RESERVE_MS
+
+
+async def test_a_child_never_has_more_than_the_contract_says(first: RunningShelf) -> None:
+    answer = await first.stub().Chain(first.messages.ChainRequest(hops=1, timeout_ms=60_000), timeout=60)
+
+    outer, inner = answer.remaining_ms
+    assert outer <= CONTRACT_MS
+    assert inner <= outer - RESERVE_MS
+
+
+async def test_a_child_never_has_more_than_was_asked_for(first: RunningShelf) -> None:
+    answer = await first.stub().Chain(first.messages.ChainRequest(hops=1, timeout_ms=700))
+
+    assert answer.remaining_ms[1] <= 700
+
+
+async def test_when_the_callers_time_is_over_its_childs_work_ends(first: RunningShelf, last: RunningShelf) -> None:
+    request = first.messages.ChainRequest(hops=1, work_ms=60_000)
+
+    outcome = await status_of(first.stub().Chain(request, timeout=0.5))
+
+    assert outcome[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+    await until(lambda: last.servicer.abandoned == 1)
+    assert last.servicer.finished == 0
+
+
+async def test_a_child_that_would_have_no_time_is_not_called(first: RunningShelf, last: RunningShelf) -> None:
+    outcome = await status_of(first.stub().Chain(first.messages.ChainRequest(hops=1), timeout=0.09))
+
+    assert outcome[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert (last.servicer.finished, last.servicer.abandoned) == (0, 0)
+
+
+async def test_no_handler_begins_after_its_deadline_however_long_it_was_kept_waiting(last: RunningShelf) -> None:
+    """The loop of the process is busy until the caller's time is over: what waited there is not begun any more."""
+    stub = last.stub()
+    await stub.Chain(last.messages.ChainRequest())
+    late = [asyncio.ensure_future(status_of(stub.Chain(last.messages.ChainRequest(), timeout=0.2))) for _ in range(5)]
+    await asyncio.sleep(0)
+    block = asyncio.get_running_loop().time() + 0.4
+    while asyncio.get_running_loop().time() < block:
+        pass
+
+    assert {code for code, _ in await asyncio.gather(*late)} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    assert last.servicer.finished == 1
