@@ -8,6 +8,7 @@ import typer
 
 from cli.catalog_import.command import import_command
 from cli.failures import Failure, as_failure
+from cli.keys import keys_app
 from cli.local.home import Home
 from cli.local.settings import LocalSettings, read_settings
 
@@ -122,3 +123,4 @@ def gen() -> None:
 
 
 app.command(name="import")(import_command)
+app.add_typer(keys_app, name="keys")

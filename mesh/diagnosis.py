@@ -74,6 +74,14 @@ class PeerDiagnosis:
 
 
 def diagnose(address: str, workload: str, who: str | None, identity: Identity, now: datetime) -> Refusal | None:
+    """`examine` for a connection that may fail for other reasons: None if it is nothing of TLS."""
+    try:
+        return examine(address, workload, who, identity, now)
+    except OSError:
+        return None
+
+
+def examine(address: str, workload: str, who: str | None, identity: Identity, now: datetime) -> Refusal | None:
     """Shakes hands with a server and tells whose certificate is refused, and why.
 
     Args:
@@ -84,15 +92,15 @@ def diagnose(address: str, workload: str, who: str | None, identity: Identity, n
         now: The time.
 
     Returns:
-        None if nothing is wrong, or if it is nothing of TLS, such as a process that is not there.
+        None if both sides accept each other.
+
+    Raises:
+        OSError: It could not be found out: nobody is there, or what is there speaks no TLS.
     """
     material = identity.material
     host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), _TIMEOUT) as connection:
-            shown, refused = _shake_hands(connection, workload, identity.directory)
-    except OSError:
-        return None
+    with socket.create_connection((host.strip("[]"), int(port)), _TIMEOUT) as connection:
+        shown, refused = _shake_hands(connection, workload, identity.directory)
     if shown is not None:
         theirs = find_fault(shown, trusted=material.trusted, who=who, now=now)
         if theirs is not None:

@@ -22,6 +22,10 @@ LOOK_SECONDS: Final = 1.0
 
 _READY_SECONDS: Final = 2.0
 """How long new calls stay with the old generation while the new one connects."""
+
+FOLLOWED_SECONDS: Final = 5.0
+"""After so long every client has followed: a look, a connection, and two seconds for a process that is busy."""
+
 _CALLS_SECONDS: Final = 0.2
 _LATE_SECONDS: Final = CONNECTION_GRACE_SECONDS
 

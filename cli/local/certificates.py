@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cli.local.runfile import damaged
-from mesh.settings import TRUST_DOMAIN
+from mesh.certificates import spiffe_id
+from mesh.sidecar import inner_id
 
 EDGE_TLS: Final = "edge-tls"
 """What the edge shows to browsers: no workload's identity."""
@@ -72,7 +73,9 @@ def new_authority(now: datetime) -> Authority:
     return Authority(certificate, key)
 
 
-def new_leaf(name: str, authority: Authority, now: datetime, *, life: timedelta = LEAF_LIFE) -> Leaf:
+def new_leaf(
+    name: str, authority: Authority, now: datetime, *, life: timedelta = LEAF_LIFE, part: str | None = None
+) -> Leaf:
     """Make a workload's certificate (or that of `EDGE_TLS`) with a new key.
 
     Args:
@@ -80,6 +83,7 @@ def new_leaf(name: str, authority: Authority, now: datetime, *, life: timedelta 
         authority: Who signs.
         now: From when it is valid, but for the skew.
         life: How long it is valid.
+        part: `service` or `sidecar`, for what only the other of the two trusts (inner.py).
     """
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
@@ -90,7 +94,7 @@ def new_leaf(name: str, authority: Authority, now: datetime, *, life: timedelta 
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - CLOCK_SKEW)
         .not_valid_after(now + life)
-        .add_extension(x509.SubjectAlternativeName(_names(name)), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_names(name, part)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(authority=False), critical=True)
         .add_extension(
@@ -158,11 +162,13 @@ def _understood(path: Path, load: Callable[[bytes], T]) -> T:
         raise damaged(path, error) from None
 
 
-def _names(name: str) -> list[x509.GeneralName]:
+def _names(name: str, part: str | None) -> list[x509.GeneralName]:
     local: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
     if name == EDGE_TLS:  # what a browser sees: no workload's identity, so that nobody can present it inside the mesh
         return [*local, x509.IPAddress(ip_address("::1"))]
-    return [x509.UniformResourceIdentifier(f"spiffe://{TRUST_DOMAIN}/{name}"), x509.DNSName(name), *local]
+    if part is not None:
+        return [x509.UniformResourceIdentifier(inner_id(name, part)), x509.DNSName(part), *local]
+    return [x509.UniformResourceIdentifier(spiffe_id(name)), x509.DNSName(name), *local]
 
 
 def _usage(*, authority: bool) -> x509.KeyUsage:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from cli.failures import Failure, PortTaken
@@ -22,6 +23,7 @@ from cli.local.ports import PORTAL, Ports, Slot, plan, slots
 from cli.local.postgres import Database, ensure_cluster, ensure_databases, local_database, postgres_process
 from cli.local.process import ProcessSpec
 from cli.local.progress import Progress, Step, step
+from cli.local.renewal import keep_renewed
 from cli.local.reservation import Reservation, every_port
 from cli.local.runfile import Recorded, read_run_state
 from cli.local.settings import PROJECT, LocalSettings
@@ -46,6 +48,7 @@ class Machine:
         self._ports: Ports | None = None
         self._spawner = ForkSpawner(inherited(os.environ), home.log("supervisor"))
         self._reservation: Reservation | None = None
+        self._renewal: asyncio.Task[None] | None = None
         self._ready = False
         self._stop = asyncio.Event()
 
@@ -94,6 +97,7 @@ class Machine:
         with step(self._progress, "identities") as current:
             issued = await asyncio.to_thread(pki.ensure_pki, self._home.pki, [*names, *_IDENTITIES])
             current.detail = f"{len(issued)} certificates issued" if issued else "certificates are fresh"
+        self._renewal = asyncio.create_task(self._keep_keys([*names, *_IDENTITIES, pki.EDGE_TLS]), name="renew keys")
         self._ports = ports
         self._supervisor = Supervisor(
             self._home.run_file, ports, Recorded.of("supervisor", os.getpid(), sys.executable), self._spawner
@@ -240,7 +244,13 @@ class Machine:
             raise AssertionError("the supervisor is made before anything is started")
         return self._supervisor
 
+    async def _keep_keys(self, names: list[str]) -> None:
+        lead = timedelta(seconds=self._settings.signing_key_lead_seconds)
+        await keep_renewed(self._home.pki, names, lead, lambda done: print(f"keys: {done}", file=sys.stderr))
+
     async def _drain(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
         if self._supervisor is not None:
             await self._supervisor.drain()
         await self._spawner.close()

@@ -28,11 +28,13 @@ from cli.local.certificates import (
 )
 from cli.local.projection import is_projected, publish
 from cli.local.signing_keys import ensure_signing_key
+from mesh.certificates import owner, spiffe_id
 
-__all__ = ["EDGE_TLS", "converge", "ensure_pki", "ensure_signing_key", "exclusive", "identities", "read_leaf"]
+__all__ = ["EDGE_TLS", "TOKENS", "converge", "ensure_pki", "ensure_signing_key", "exclusive", "identities", "read_leaf"]
 
 TOKENS: Final = "tokens"
 _LOCK: Final = "lock"
+_BUNDLE: Final = "ca.pem"
 
 
 def ensure_pki(directory: Path, workloads: Iterable[str], *, now: datetime | None = None) -> list[str]:
@@ -101,7 +103,7 @@ def converge(
         ):
             leaf = new_leaf(name, trust.issuer, now)
             issued.append(name)
-        elif is_projected(place) and (place / "ca.pem").exists() and (place / "ca.pem").read_bytes() == bundle:
+        elif is_projected(place) and (place / _BUNDLE).exists() and (place / _BUNDLE).read_bytes() == bundle:
             continue
         publish(place, files_of(leaf, bundle))
     return issued
@@ -109,7 +111,7 @@ def converge(
 
 def files_of(leaf: Leaf, bundle: bytes) -> dict[str, bytes]:
     """Return the files of an identity's directory."""
-    return {"cert.pem": certificate_pem(leaf.certificate), "key.pem": key_pem(leaf.key), "ca.pem": bundle}
+    return {"cert.pem": certificate_pem(leaf.certificate), "key.pem": key_pem(leaf.key), _BUNDLE: bundle}
 
 
 def read_leaf(place: Path) -> Leaf | None:
@@ -127,5 +129,20 @@ def read_leaf(place: Path) -> Leaf | None:
 
 
 def identities(directory: Path) -> list[str]:
-    """Return the names that have an identity, `EDGE_TLS` included."""
-    return sorted(path.parent.name for path in directory.glob("*/cert.pem"))
+    """Return the names that have an identity of this authority's kind, `EDGE_TLS` included.
+
+    Raises:
+        CorruptState: a certificate cannot be understood.
+    """
+    found = []
+    for path in sorted(directory.glob("*/cert.pem")):
+        name = path.parent.name
+        if name == EDGE_TLS or owner(certificates_in(path)[0]) == spiffe_id(name):
+            found.append(name)
+    return found
+
+
+def lags_behind(directory: Path, workloads: Iterable[str], trust: Trust) -> bool:
+    """Return whether somebody trusts others than the authority's state says: an earlier change was cut short."""
+    bundle = certificate_pem(*trust.bundle)
+    return any((directory / name / _BUNDLE).read_bytes() != bundle for name in workloads)

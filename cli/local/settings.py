@@ -48,6 +48,9 @@ class LocalSettings(BaseSettings):
         validation_alias=AliasChoices("NATS_URL"),
         description="A NATS server of yours with JetStream; ours is not started.",
     )
+    signing_key_lead_seconds: float = Field(
+        default=120.0, ge=0, description="How long a new key is published before it signs tokens."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", validation_alias=AliasChoices("LOG_LEVEL")
     )
