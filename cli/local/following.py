@@ -79,7 +79,7 @@ def _wait_for(services: Mapping[str, int], asking: Identity) -> None:
         if time.monotonic() > end:
             process = next(iter(waiting))
             raise Failure(
-                f"{process} does not follow: {reasons[process]}. Nothing is broken by that; run the command again later."
+                f"{process} does not follow: {reasons[process]}. Nothing is broken by it; run the command again later."
             )
         time.sleep(_POLL_SECONDS)
 
