@@ -8,10 +8,12 @@ it sets itself from the certificate that it checked, whatever the caller sent.
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from mesh.pipeline.exchange import Identify
 from mesh.settings import TRUST_DOMAIN
+
+if TYPE_CHECKING:  # the command line needs the names in here, and should not wait for the pipeline
+    from mesh.pipeline.exchange import Identify
 
 SERVICE: Final = "service"
 """The service's name inside: it listens to nothing but its sidecar."""
@@ -33,7 +35,7 @@ def inner_id(workload: str, part: str) -> str:
     return f"spiffe://{TRUST_DOMAIN}/{workload}/{part}"
 
 
-def workload_behind(workload: str) -> Identify:
+def workload_behind(workload: str) -> "Identify":
     """Gives what tells the pipeline of a service who calls: the word of its own sidecar, and nobody else's.
 
     Args:

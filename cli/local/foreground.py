@@ -36,7 +36,7 @@ def start_attached(settings: LocalSettings, home: Home, console: Console) -> Non
     home.create()
     lock = HomeLock.take(home.lock_file)
     if lock is None:
-        _show_running(home, console)
+        _show_running(settings, home, console)
         return
     progress = progress_for(console)
 
@@ -56,7 +56,7 @@ def start_attached(settings: LocalSettings, home: Home, console: Console) -> Non
         lock.release()
 
 
-def start_detached(settings: LocalSettings, home: Home, console: Console) -> None:  # noqa: ARG001 - inherited by environment
+def start_detached(settings: LocalSettings, home: Home, console: Console) -> None:
     """Start everything in a process of its own and return when it is ready.
 
     Raises:
@@ -65,7 +65,7 @@ def start_detached(settings: LocalSettings, home: Home, console: Console) -> Non
     begun = time.monotonic()
     home.create()
     if holder(home.lock_file) is not None:
-        _show_running(home, console)
+        _show_running(settings, home, console)
         return
     log = home.log("supervisor")
     rotate(log)
@@ -94,7 +94,7 @@ def start_detached(settings: LocalSettings, home: Home, console: Console) -> Non
                     return
                 case {"another": True}:
                     child.wait()
-                    _show_running(home, console)
+                    _show_running(settings, home, console)
                     return
                 case {"failure": str(sentence), "details": list(details)}:
                     child.wait()
@@ -126,7 +126,7 @@ def show_summary(home: Home, ports: Ports, console: Console, seconds: float | No
     print(first_order(ports), flush=True)
 
 
-def _show_running(home: Home, console: Console) -> None:
+def _show_running(settings: LocalSettings, home: Home, console: Console) -> None:
     """Tell that it runs already, once it does.
 
     Raises:
@@ -141,6 +141,8 @@ def _show_running(home: Home, console: Console) -> None:
         phase = answer["phase"]
         if phase == "running":
             console.print(f"It already runs (supervisor pid {answer['pid']}).", highlight=False)
+            if answer["mesh"] != settings.mesh:
+                console.print(f"It runs with MESH={answer['mesh']}; `make down` it to start it with {settings.mesh}.")
             show_summary(home, Ports(**answer["ports"]), console, None)
             return
         if phase == "stopping" or holder(home.lock_file) is None:

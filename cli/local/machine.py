@@ -18,6 +18,7 @@ from cli.local.control import ControlServer
 from cli.local.credentials import credentials, passwords
 from cli.local.edge import edge_process, has_edge
 from cli.local.home import Home
+from cli.local.inner import issue_inner
 from cli.local.leftovers import end_leftovers
 from cli.local.ports import PORTAL, Ports, Slot, plan, slots
 from cli.local.postgres import Database, ensure_cluster, ensure_databases, local_database, postgres_process
@@ -28,6 +29,7 @@ from cli.local.reservation import Reservation, every_port
 from cli.local.runfile import Recorded, read_run_state
 from cli.local.settings import PROJECT, LocalSettings
 from cli.local.shop import PROBE_IDENTITY, Shop, inherited
+from cli.local.sidecars import sidecar_processes
 from cli.local.spawning import ForkSpawner
 from cli.local.supervisor import Supervisor, as_rows
 
@@ -97,6 +99,8 @@ class Machine:
         with step(self._progress, "identities") as current:
             issued = await asyncio.to_thread(pki.ensure_pki, self._home.pki, [*names, *_IDENTITIES])
             current.detail = f"{len(issued)} certificates issued" if issued else "certificates are fresh"
+            if self._settings.mesh == "envoy":
+                await asyncio.to_thread(issue_inner, self._home.pki, names)
         self._renewal = asyncio.create_task(self._keep_keys([*names, *_IDENTITIES, pki.EDGE_TLS]), name="renew keys")
         self._ports = ports
         self._supervisor = Supervisor(
@@ -178,7 +182,8 @@ class Machine:
             current.detail = f"applied to {', '.join(pending)}" if pending else "nothing to do"
 
     async def _start_shop(self, shop: Shop, edge: list[ProcessSpec]) -> None:
-        stages = [shop.processes(), edge]
+        # Stopped in the opposite order: a sidecar takes its service's calls to the end.
+        stages = [await asyncio.to_thread(sidecar_processes, shop), shop.processes(), edge]
         with step(self._progress, "services and edge" if edge else "services") as current:
             total = sum(map(len, stages))
             watching = asyncio.create_task(self._count(current, total), name="count healthy")
@@ -265,6 +270,7 @@ class Machine:
                 return {
                     "phase": self._phase(),
                     "pid": os.getpid(),
+                    "mesh": self._settings.mesh,
                     "ports": asdict(self._ports) if self._ports else None,
                     "forkServerPid": self._spawner.pid,
                     "processes": as_rows(rows),

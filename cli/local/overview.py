@@ -54,6 +54,7 @@ def show(answer: dict[str, Any], console: Console, *, memory: bool) -> None:
         ]
         table.add_row(*cells, *([_megabytes(row["pss_bytes"])] if memory else []))
     console.print(table)
+    console.print(f"mesh {answer['mesh']}", highlight=False)
     if memory:
         own = answer["supervisor_pss_bytes"]
         total = sum(row["pss_bytes"] or 0 for row in answer["processes"]) + (own or 0)

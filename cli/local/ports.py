@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cli.failures import Failure, PortTaken
 from cli.local.portcheck import LOOPBACK, is_free, require_free
@@ -54,6 +54,12 @@ class Ports:
     postgres: int
     nats: int
     nats_monitor: int
+    inner: Mapping[str, int] = field(default_factory=dict)
+    """Where services behind a sidecar listen; `services` are then their sidecars' ports."""
+    outbound: Mapping[str, int] = field(default_factory=dict)
+    """Where sidecars take the calls of their services."""
+    sidecar_admin: Mapping[str, int] = field(default_factory=dict)
+    """Envoy's own page of each sidecar."""
 
 
 def slots(services: Sequence[str], replicas: Mapping[str, int]) -> list[Slot]:
@@ -122,7 +128,25 @@ def plan(
         postgres=_choose(previous.postgres if previous else 0, taken) if database else 0,
         nats=_choose(previous.nats if previous else 0, taken) if broker else 0,
         nats_monitor=_choose(previous.nats_monitor if previous else 0, taken) if broker else 0,
+        **_sidecars(settings, places, previous, taken),
     )
+
+
+def _sidecars(
+    settings: LocalSettings, places: Sequence[Slot], previous: Ports | None, taken: set[int]
+) -> dict[str, dict[str, int]]:
+    """Return the ports that only a sidecar and its service use, for every process that has one."""
+    if settings.mesh == "inprocess":
+        return {}
+
+    def chosen(last: Mapping[str, int]) -> dict[str, int]:
+        return {slot.process: _choose(last.get(slot.process, 0), taken) for slot in places if slot.workload != PORTAL}
+
+    return {
+        "inner": chosen(previous.inner if previous else {}),
+        "outbound": chosen(previous.outbound if previous else {}),
+        "sidecar_admin": chosen(previous.sidecar_admin if previous else {}),
+    }
 
 
 def _tls_port(settings: LocalSettings) -> int:

@@ -58,4 +58,5 @@ def every_port(ports: Ports) -> list[int]:
         ports.nats,
         ports.nats_monitor,
     )
-    return [port for port in (*single, *ports.services.values(), *ports.metrics.values()) if port]
+    groups = (ports.services, ports.metrics, ports.inner, ports.outbound, ports.sidecar_admin)
+    return [port for port in (*single, *(port for group in groups for port in group.values())) if port]

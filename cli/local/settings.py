@@ -34,6 +34,11 @@ class LocalSettings(BaseSettings):
     services: Annotated[tuple[str, ...] | None, NoDecode] = Field(
         default=None, description="Start only these, as `user,product`; `none`: only database and broker."
     )
+    mesh: Literal["inprocess", "envoy"] = Field(
+        default="inprocess",
+        validation_alias=AliasChoices("MESH", "ZOCO_MESH"),
+        description="`envoy` puts a sidecar beside each service process.",
+    )
     envoy: Path | None = Field(default=None, description="An Envoy binary to use instead of the packaged one.")
     start_timeout: float = Field(default=60.0, gt=0, description="Seconds a process may take to become healthy.")
     preload: bool = Field(default=True, description="Fork services from a process that has imported their libraries.")

@@ -79,6 +79,8 @@ def listener(
     return {
         "name": name,
         "address": socket_address(address),
+        # Lets a drain end the one and leave the other.
+        "traffic_direction": name.upper(),
         "per_connection_buffer_limit_bytes": 1024 * 1024,
         "filter_chains": [
             {"filters": [manager], "transport_socket": transport, "transport_socket_connect_timeout": "5s"}
