@@ -20,6 +20,8 @@ class Subject:
     """`CUSTOMER` or `ADMIN`."""
     token: str
     """The access token as it came, forwarded unchanged; never logged."""
+    issued_at: float
+    """When it was issued, in seconds since 1970: a revocation refuses what is older."""
 
     @property
     def is_admin(self) -> bool:
