@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2, json_format, message_factory
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import Message
+from google.protobuf import json_format
 
+from mesh.messages import message_classes
 from mesh.policy import MethodPolicy
 from mesh.tokens import FetchKeys
 
@@ -21,7 +20,7 @@ def remote_keys(channel: grpc.aio.Channel, method: MethodPolicy, descriptors: Pa
         method: The RPC whose policy says `token_keys`; its request has nothing to say.
         descriptors: The descriptor set, since this process has no generated code for the answer.
     """
-    answer_class = _message_class(descriptors, method.response_type)
+    answer_class = message_classes(descriptors, [method.response_type])[method.response_type]
     call = channel.unary_unary(method.path, request_serializer=_nothing, response_deserializer=answer_class.FromString)
 
     async def fetch() -> Mapping[str, Any]:
@@ -37,11 +36,3 @@ async def no_keys() -> Mapping[str, Any]:
 
 def _nothing(request: bytes) -> bytes:
     return request
-
-
-def _message_class(descriptors: Path, full_name: str) -> type[Message]:
-    """The class of a message that this process has no generated code for, out of the descriptor set."""
-    pool = DescriptorPool()
-    for file in descriptor_pb2.FileDescriptorSet.FromString(descriptors.read_bytes()).file:
-        pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(full_name))

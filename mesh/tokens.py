@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 import jwt
@@ -11,6 +12,7 @@ from jwt.types import Options
 
 from mesh.call import Subject
 from mesh.errors import MeshError, Unauthenticated
+from mesh.revocation import Revocations
 
 ALGORITHM: Final = "EdDSA"
 """The one algorithm tokens are signed with. Fixed here, never taken from a token (RFC 8725, 3.1)."""
@@ -21,6 +23,9 @@ TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - a media type, not a secret
 REQUIRED_CLAIMS: Final = ("iss", "aud", "sub", "role", "iat", "nbf", "exp", "jti")
 
 ROLES: Final = frozenset({"CUSTOMER", "ADMIN"})
+
+ACCESS_LIFETIME: Final = timedelta(minutes=15)
+"""The longest time between `iat` and `exp`: revocations are remembered for little longer than that."""
 
 CLOCK_SKEW: Final = 5.0
 """Seconds by which the clocks of signer and verifier may differ."""
@@ -84,9 +89,16 @@ class TokenVerifier:
     """Turns an `authorization` header into a Subject, or refuses it.
 
     A verified token is remembered until it expires: the same person calls again and again with the same one.
+
+    Args:
+        keys: What tokens are verified with.
+        issuer: Their `iss`.
+        audience: Their `aud`.
+        revocations: Whose tokens are refused although they have not expired.
     """
 
-    def __init__(self, keys: KeySet, *, issuer: str, audience: str) -> None:
+    def __init__(self, keys: KeySet, *, issuer: str, audience: str, revocations: Revocations | None = None) -> None:
+        self.revocations = Revocations() if revocations is None else revocations
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
@@ -108,12 +120,16 @@ class TokenVerifier:
             if time.time() > expires + CLOCK_SKEW:
                 del self._verified[token]
                 raise _expired()
+            if self.revocations.refuses(subject.id, subject.issued_at):
+                raise _invalid()
             if await self._keys.find(kid) is not None:  # a retired key takes its tokens with it
                 self._verified.move_to_end(token)
                 return subject
             del self._verified[token]
             raise _invalid()
         subject, expires, kid = await self._check(token)
+        if self.revocations.refuses(subject.id, subject.issued_at):
+            raise _invalid()
         self._verified[token] = (subject, expires, kid)
         if len(self._verified) > _MAX_CACHED:
             self._verified.popitem(last=False)
@@ -151,7 +167,10 @@ class TokenVerifier:
             raise _invalid() from wrong
         if not isinstance(claims["sub"], str) or not claims["sub"] or claims["role"] not in ROLES:
             raise _invalid()
-        return Subject(claims["sub"], claims["role"], token), float(claims["exp"]), kid
+        issued_at, expires = float(claims["iat"]), float(claims["exp"])
+        if expires - issued_at > ACCESS_LIFETIME.total_seconds():
+            raise _invalid()  # it would outlive what is remembered of revocations
+        return Subject(claims["sub"], claims["role"], token, issued_at), expires, kid
 
 
 def _invalid() -> Unauthenticated:
