@@ -3,15 +3,15 @@
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Self
 
 import uvicorn
 from starlette.applications import Starlette
 
+from gateway.portal.page_tls import following_context
 from gateway.runtime import Address
+from mesh.credentials import Identity
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than the edge keeps an idle connection, so that none is closed in the moment a request is sent on it."""
@@ -27,7 +27,7 @@ class PageServer(uvicorn.Server):
         self._up = asyncio.Event()
 
     @classmethod
-    async def start(cls, app: Starlette, listen: Address, pki_dir: Path, *, grace_seconds: float) -> Self:
+    async def start(cls, app: Starlette, listen: Address, identity: Identity, *, grace_seconds: float) -> Self:
         """Serve an application, and return when it takes requests.
 
         Raises:
@@ -35,6 +35,7 @@ class PageServer(uvicorn.Server):
         """
         family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
         listener = socket.create_server((listen.host, listen.port), family=family)
+        context = following_context(identity)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -44,10 +45,7 @@ class PageServer(uvicorn.Server):
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=round(grace_seconds),
-            ssl_certfile=pki_dir / "cert.pem",
-            ssl_keyfile=pki_dir / "key.pem",
-            ssl_ca_certs=str(pki_dir / "ca.pem"),
-            ssl_cert_reqs=ssl.CERT_REQUIRED,
+            ssl_context_factory=lambda _config, _default: context,
         )
         server = cls(config, listener)
         server._serving = asyncio.create_task(server.serve([listener]))

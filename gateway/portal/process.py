@@ -18,7 +18,7 @@ from gateway.portal.surface import public_surface
 from gateway.portal.system import System
 from gateway.runtime import PORTAL, Address
 from mesh.certificates import spiffe_id
-from mesh.credentials import CONNECTION_AGE, BadCredentials, server_credentials
+from mesh.credentials import CONNECTION_AGE, BadCredentials, Identity, server_credentials
 from mesh.logs import logger
 from mesh.metrics import Metrics
 from mesh.policy import read_policy
@@ -82,7 +82,7 @@ async def start(settings: PortalSettings) -> Portal:
         pages = await PageServer.start(
             page(system),
             Address.parse(settings.page_listen),
-            settings.pki_dir,
+            Identity(settings.pki_dir, spiffe_id(PORTAL)),
             grace_seconds=settings.grace_seconds,
         )
         started.push_async_callback(pages.stop)
