@@ -9,17 +9,19 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 from prometheus_client import start_http_server
 
 from mesh.background import Background, end
 from mesh.bus.consumer import consumers
+from mesh.bus.contract import load_events
 from mesh.bus.metrics import BusMetrics, watch_backlog
 from mesh.bus.nats import NatsBus
 from mesh.bus.port import BusUnavailable
 from mesh.bus.relay import Relay
+from mesh.bus.revocations import RevocationFollower
 from mesh.certificates import spiffe_id
 from mesh.clock import Clock, utc_now
 from mesh.credentials import BadCredentials
@@ -35,14 +37,18 @@ from mesh.pipeline import Capacity, PipelineCompiler
 from mesh.pipeline.cache import is_cached
 from mesh.pipeline.exchange import peer_workload
 from mesh.policy import load_policy
+from mesh.revocation import Revocations
 from mesh.runtime import Build, Runtime, Service, SettingsT
 from mesh.server import MissingHandler, build_server
-from mesh.settings import load_settings
+from mesh.settings import MeshSettings, load_settings
 from mesh.sidecar import SERVICE, inner_id, workload_behind
 from mesh.token_keys import no_keys, remote_keys
 from mesh.tokens import FetchKeys, KeySet, TokenVerifier
 from mesh.tracing import configure_tracing
 from mesh.tuning import TuningError, load_tuning
+
+CATCH_UP_SECONDS: Final = 1.0
+"""How long a start waits to know whose tokens were revoked lately. It does not wait for a broker that is away."""
 
 __all__ = ["Build", "MissingHandler", "Running", "Runtime", "Service", "run", "start"]
 
@@ -95,6 +101,8 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
         wakes = Wakes(workload, bus)
         if bus is not None:
             await bus.listen(wakes.subject, wakes.heard)
+        revocations = Revocations()
+        follower = await _follow(bus, revocations, settings, started) if bus is not None else None
         for method in policy.of_workload(workload):
             for limit in method.rate_limits:
                 capacity.rate_limits.rate_of(limit)  # a number that is missing is told now, not at the first call
@@ -126,7 +134,9 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
         keys = KeySet(service.token_keys or _keys_of_contract(runtime))
         compiler = PipelineCompiler(
             metrics,
-            TokenVerifier(keys, issuer=settings.token_issuer, audience=settings.token_audience),
+            TokenVerifier(
+                keys, issuer=settings.token_issuer, audience=settings.token_audience, revocations=revocations
+            ),
             None if database is None else partial(lookup, database),
             capacity,
         )
@@ -147,15 +157,9 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
             *(task() for task in service.tasks),
         ]
         if database is not None and bus is not None:
-            bus_metrics = BusMetrics(metrics.registry)
-            relay = Relay(database_url, bus, workload=workload, metrics=bus_metrics)
-            database.on_events(relay.wake)
-            loops += [relay.run(), watch_backlog(database, bus_metrics)]
-            handling = consumers(
-                database, bus, workload=workload, subscriptions=service.subscriptions, metrics=bus_metrics
-            )
-            loops += [each.run() for each in handling]
+            loops += _exchange(workload, database_url, database, bus, BusMetrics(metrics.registry), service)
         await health.probe()
+        await _catch_up(follower)
         await server.start()
         tasks = [asyncio.create_task(loop) for loop in loops]
         for task in tasks:
@@ -172,6 +176,36 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
         await resources.aclose()
 
     return Running(port, health, runtime, tasks, stop)
+
+
+async def _follow(
+    bus: NatsBus, revocations: Revocations, settings: MeshSettings, started: AsyncExitStack
+) -> RevocationFollower | None:
+    """Begins to hear whose tokens are revoked, where the contract has events that say so."""
+    contract = load_events(settings.descriptors)
+    if not contract.revoking:
+        return None
+    follower = RevocationFollower(bus, revocations, contract=contract, descriptors=settings.descriptors)
+    await follower.listen()
+    task = asyncio.create_task(follower.run(), name="revocations")
+    task.add_done_callback(_report_death)
+    started.push_async_callback(end, [task])
+    return follower
+
+
+async def _catch_up(follower: RevocationFollower | None) -> None:
+    if follower is not None and not await follower.caught_up(CATCH_UP_SECONDS):
+        logger("process").warning("the broker is away: tokens that were revoked lately work until it is back")
+
+
+def _exchange(
+    workload: str, url: str, database: Database, bus: NatsBus, metrics: BusMetrics, service: Service
+) -> list[Coroutine[Any, Any, None]]:
+    """The loops that tell the service's events to others, and those of others to it."""
+    relay = Relay(url, bus, workload=workload, metrics=metrics)
+    database.on_events(relay.wake)
+    handling = consumers(database, bus, workload=workload, subscriptions=service.subscriptions, metrics=metrics)
+    return [relay.run(), watch_backlog(database, metrics), *(each.run() for each in handling)]
 
 
 def run(workload: str, build: Build[SettingsT], *, settings: type[SettingsT]) -> None:
