@@ -48,6 +48,11 @@ class Material:
     leaf: x509.Certificate
     trusted: tuple[x509.Certificate, ...]
 
+    @property
+    def pem(self) -> tuple[bytes, bytes, bytes]:
+        """What the files say."""
+        return self.certificate, self.key, self.authorities
+
     def fault(self, who: str | None, now: datetime) -> Fault | None:
         """What is wrong with the certificate by now, None if nothing is."""
         return find_fault(self.leaf, trusted=self.trusted, who=who, now=now)
@@ -62,14 +67,17 @@ class Material:
 
 
 def read_material(directory: Path) -> Material:
-    """Reads cert.pem, key.pem and ca.pem of one moment: `..data`, where there is one, is followed once.
+    """Reads cert.pem, key.pem and ca.pem of one moment: `..data`, where they are links into it, is followed once.
 
     Raises:
         BadCredentials: A file is missing or cannot be understood, or the key is not that of the certificate.
     """
     try:
-        place = directory / (directory / _DATA).readlink() if (directory / _DATA).is_symlink() else directory
-        certificate, key, authorities = ((place / name).read_bytes() for name in _FILES)
+        data = directory / (directory / _DATA).readlink() if (directory / _DATA).is_symlink() else directory
+        places = [data if (directory / name).is_symlink() else directory for name in _FILES]
+        certificate, key, authorities = [
+            (place / name).read_bytes() for place, name in zip(places, _FILES, strict=True)
+        ]
     except OSError as error:
         raise BadCredentials(f"{error.filename} cannot be read: {error.strerror}") from error
     try:
@@ -125,6 +133,8 @@ class Identity:
                 self._complain(stamp, "the new identity cannot be used; the old one stays", str(bad))
                 return False
             self._stamp = stamp
+            if material.pem == self._material.pem:
+                return False
             self._material = material
         _log.info("identity renewed", who=owner(material.leaf), valid_until=str(material.leaf.not_valid_after_utc))
         return True

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Self
 import grpc
 
 from mesh.background import end
-from mesh.credentials import CONNECTION_GRACE_SECONDS, Identity
+from mesh.credentials import CONNECTION_GRACE_SECONDS, Identity, Material
 from mesh.logs import logger
 
 LOOK_SECONDS: Final = 1.0
@@ -40,8 +40,9 @@ _log = logger("credentials")
 class _Generation:
     """A channel with one identity, and the calls on it."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, material: Material) -> None:
         self.channel = channel
+        self.material = material
         self._calls: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def track(self, call: Any) -> None:
@@ -137,13 +138,14 @@ class RenewedChannel(grpc.aio.Channel):
         await self.close()
 
     def _open(self) -> _Generation:
+        material = self._identity.material
         channel = grpc.aio.secure_channel(
             self._target,
-            self._identity.material.channel_credentials(),
+            material.channel_credentials(),
             options=self._options,
             interceptors=self._interceptors,
         )
-        return _Generation(channel)
+        return _Generation(channel, material)
 
     async def _follow(self) -> None:
         while True:
