@@ -17,7 +17,9 @@ from mesh.errors import DeadlineExceeded, from_rpc_error
 from mesh.metrics import Metrics
 from mesh.policy import MethodPolicy, Policy
 from mesh.renewed_channel import RenewedChannel
+from mesh.service_config import service_config
 from mesh.sidecar import SIDECAR, plain_service_config
+from mesh.tuning import RetryTuning
 
 BUDGET_RESERVE: Final = 0.05
 """Seconds of the caller's own time that a child call may not use: its answer still has to be dealt with."""
@@ -45,6 +47,7 @@ def open_channel(
     addresses: Sequence[str],
     pki_dir: Path,
     metrics: Metrics,
+    retry: RetryTuning,
     sidecar: str | None = None,
 ) -> grpc.aio.Channel:
     """A channel to a workload that acts as the contract says. Close it at the end.
@@ -55,56 +58,27 @@ def open_channel(
         addresses: `host:port` of each process; without any, DNS is asked for the workload's name.
         pki_dir: Own certificate and the CA; the channel follows when they change.
         metrics: Where calls are counted.
+        retry: How repeats are spaced and bounded.
         sidecar: `host:port` of the own sidecar, which finds the workload; None in a process without one.
     """
     called, who = (workload, spiffe_id(workload)) if sidecar is None else (SIDECAR, None)
     if sidecar is not None:
         addresses = (sidecar,)
     target = f"ipv4:{','.join(addresses)}" if addresses else f"dns:///{workload}:{DEFAULT_PORT}"
+    # One layer repeats a call: the sidecar where there is one, else this channel.
+    config = plain_service_config() if sidecar else json.dumps(service_config(policy, workload, retry))
     interceptor = CallInterceptor(policy.methods, metrics)
     return RenewedChannel(
         target,
         pki_dir,
         options=(
             *_OPTIONS,
-            ("grpc.service_config", plain_service_config() if sidecar else service_config(policy, workload)),
+            ("grpc.service_config", config),
             # The addresses are bare numbers; what is checked is that the other end is the workload that is meant.
             ("grpc.ssl_target_name_override", called),
         ),
         interceptors=[interceptor, StreamInterceptor(interceptor)],
         on_trouble=PeerDiagnosis(called, who, addresses or (f"{workload}:{DEFAULT_PORT}",)),
-    )
-
-
-def service_config(policy: Policy, workload: str) -> str:
-    """The gRPC service config of a workload: round robin, client-side health checks, retries with throttling.
-
-    It holds no `timeout`: gRPC's own is broken in Python, so the interceptor sets deadlines.
-    """
-    configs: list[dict[str, Any]] = []
-    for method in sorted(policy.of_workload(workload), key=lambda each: each.path):
-        if method.retry is None:
-            continue
-        configs.append(
-            {
-                "name": [{"service": method.service, "method": method.name}],
-                "retryPolicy": {
-                    "maxAttempts": method.retry.max_attempts,
-                    "initialBackoff": "0.05s",
-                    "maxBackoff": "1s",
-                    "backoffMultiplier": 2,
-                    "retryableStatusCodes": list(method.retry.codes),
-                },
-            }
-        )
-    return json.dumps(
-        {
-            "loadBalancingConfig": [{"round_robin": {}}],
-            "healthCheckConfig": {"serviceName": ""},
-            "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
-            "methodConfig": configs,
-        },
-        sort_keys=True,
     )
 
 

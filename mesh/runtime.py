@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -20,6 +21,7 @@ from mesh.policy import Policy
 from mesh.server import Servicer
 from mesh.settings import MeshSettings
 from mesh.tokens import FetchKeys
+from mesh.tuning import RetryTuning, load_tuning
 
 SettingsT = TypeVar("SettingsT", bound=MeshSettings)
 
@@ -65,6 +67,10 @@ class Runtime(Generic[SettingsT]):
         """Where the service's own metrics go."""
         return self._metrics.registry
 
+    @cached_property
+    def _retry(self) -> RetryTuning:
+        return load_tuning(self.settings.tuning).retry
+
     def channel(self, workload: str) -> grpc.aio.Channel:
         """The channel to a neighbour, opened when first asked for and closed with the process."""
         if workload not in self._channels:
@@ -74,6 +80,7 @@ class Runtime(Generic[SettingsT]):
                 addresses=self.settings.peers.get(workload, ()),
                 pki_dir=self.settings.pki_dir,
                 metrics=self._metrics,
+                retry=self._retry,
                 sidecar=self.settings.sidecar if self.settings.mesh == "envoy" else None,
             )
         return self._channels[workload]

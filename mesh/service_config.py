@@ -1,0 +1,46 @@
+"""The gRPC service config with which a workload is called: round robin, health checks, retries within a budget."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from mesh.policy import MethodPolicy, Policy
+from mesh.tuning import RetryTuning
+
+
+def service_config(policy: Policy, workload: str, retry: RetryTuning) -> Mapping[str, Any]:
+    """The service config for channels to a workload (https://github.com/grpc/grpc/blob/master/doc/service_config.md).
+
+    It never holds a `timeout`: gRPC's own is broken in Python, so the interceptor of the channel sets deadlines.
+
+    Args:
+        policy: Says which methods are retried, on what and how often.
+        workload: Who is called.
+        retry: How repeats are spaced and bounded.
+    """
+    retried = [method for method in policy.of_workload(workload) if method.retry]
+    return {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": ""},
+        "retryThrottling": {"maxTokens": retry.throttle_tokens, "tokenRatio": retry.budget_percent / 100},
+        "methodConfig": [_retried(method, retry) for method in sorted(retried, key=lambda each: each.path)],
+    }
+
+
+def _retried(method: MethodPolicy, tuning: RetryTuning) -> Mapping[str, Any]:
+    attempts, codes = (method.retry.max_attempts, method.retry.codes) if method.retry else (1, ())
+    return {
+        "name": [{"service": method.service, "method": method.name}],
+        "retryPolicy": {
+            "maxAttempts": attempts,
+            "initialBackoff": _seconds(tuning.initial_backoff),
+            "maxBackoff": _seconds(tuning.max_backoff),
+            "backoffMultiplier": tuning.multiplier,
+            "retryableStatusCodes": list(codes),
+        },
+    }
+
+
+def _seconds(duration: timedelta) -> str:
+    """A duration as proto3 JSON has it, such as `0.05s`."""
+    return f"{duration.total_seconds():g}s"
