@@ -50,9 +50,13 @@ class IdempotencyKey:
     """Set when an earlier call died between claim and answer: continue with this resource instead of making one."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Call:
-    """One call as the pipeline established it."""
+    """One call as the pipeline establishes it: its stages fill it in, and nobody changes it once the handler runs.
+
+    It is not frozen because it is made on every call, and a copy for each stage that learns something costs more than
+    the stage (docs/decisions/021).
+    """
 
     method: MethodPolicy | None
     """None while a consumer handles an event."""

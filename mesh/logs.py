@@ -1,10 +1,13 @@
 """Structured logs: one JSON line an event on stderr, colour on a terminal, nothing secret in either."""
 
+import asyncio
 import logging
 import re
 import sys
+from collections import deque
 from collections.abc import MutableMapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, TextIO
 
 import structlog
 from opentelemetry import trace
@@ -16,6 +19,9 @@ Fields = MutableMapping[str, Any]
 
 REDACTED: Final = "[redacted]"
 
+MAX_DELAY: Final = 0.05
+"""Seconds that a line of the access log may wait for others to be written with."""
+
 _SECRET_NAME: Final = re.compile(
     r"password|secret|authorization|refresh_token|access_token|payment_token|cookie", re.IGNORECASE
 )
@@ -25,9 +31,55 @@ _SECRET_VALUE: Final = re.compile(
 )
 
 
-def configure_logs(settings: MeshSettings, workload: str) -> None:
-    """Sets structlog and the standard library's logging up for this process. Call once, at start."""
+class Lines:
+    """A stream of whole lines. What may wait a moment is written together with what follows, and never overtaken.
+
+    Args:
+        stream: Where they go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._waiting: deque[str] = deque()
+
+    def later(self, line: str) -> None:
+        """Writes a line within MAX_DELAY. For the thread of the event loop."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(MAX_DELAY, self.flush)
+        self._waiting.append(line)
+
+    def write(self, text: str) -> None:
+        """Writes at once, after what waits."""
+        self.flush()
+        self._stream.write(text)
+
+    def flush(self) -> None:
+        """Writes what waits."""
+        lines = []
+        while self._waiting:
+            lines.append(self._waiting.popleft())
+        self._stream.write("".join(lines))
+        self._stream.flush()
+
+
+@dataclass(frozen=True)
+class JsonLog:
+    """A log of JSON lines, for those who render their own: the access log writes one a call."""
+
+    workload: str
+    level: int
+    """The least severe that is written, as `logging` counts."""
+    lines: Lines
+
+
+def configure_logs(settings: MeshSettings, workload: str) -> JsonLog | None:
+    """Sets structlog and the standard library's logging up for this process. Call once, at start.
+
+    Returns:
+        The log, if it is one of JSON lines; flush its lines at the end.
+    """
     console = settings.log_format == "console" or (settings.log_format is None and sys.stderr.isatty())
+    lines = Lines(sys.stderr)
     shared: list[structlog.types.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", key="time"),
@@ -42,10 +94,10 @@ def configure_logs(settings: MeshSettings, workload: str) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(lines),  # type: ignore[arg-type]  # it writes and flushes, no more
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
@@ -53,6 +105,7 @@ def configure_logs(settings: MeshSettings, workload: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    return None if console else JsonLog(workload, level, lines)
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -67,8 +120,13 @@ def redact(_: Any, __: str, fields: Fields) -> Fields:
         if _SECRET_NAME.search(name):
             fields[name] = REDACTED
         elif isinstance(value, str):
-            fields[name] = _SECRET_VALUE.sub(REDACTED, value)
+            fields[name] = redacted(value)
     return fields
+
+
+def redacted(text: str) -> str:
+    """A text without what looks like a secret in it."""
+    return _SECRET_VALUE.sub(REDACTED, text)
 
 
 def _identify(workload: str) -> structlog.types.Processor:

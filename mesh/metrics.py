@@ -2,10 +2,12 @@
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+
+from mesh.durations import Durations
 
 LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds in seconds."""
@@ -19,19 +21,19 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self.server_duration = Histogram(
+        self.server_duration = Durations(
             "rpc_server_call_duration_seconds",
             "How long calls served here took.",
             ["rpc_method", "rpc_response_status_code"],
-            buckets=LATENCY_BUCKETS,
-            registry=self.registry,
+            LATENCY_BUCKETS,
+            self.registry,
         )
-        self.client_duration = Histogram(
+        self.client_duration = Durations(
             "rpc_client_call_duration_seconds",
             "How long calls made from here took, retries included.",
             ["rpc_method", "rpc_response_status_code"],
-            buckets=LATENCY_BUCKETS,
-            registry=self.registry,
+            LATENCY_BUCKETS,
+            self.registry,
         )
         self.in_flight = Gauge(
             "rpc_server_calls_in_flight", "Calls being served.", ["rpc_method"], registry=self.registry

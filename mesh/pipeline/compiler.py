@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
+from mesh.logs import JsonLog
 from mesh.metrics import Metrics
+from mesh.pipeline.access_log import access_log_stage
 from mesh.pipeline.answers import AnswerCache
 from mesh.pipeline.cache import cache_stage, is_cached
 from mesh.pipeline.exchange import Next, Stage
 from mesh.pipeline.idempotency import LookUp, idempotency_stage
-from mesh.pipeline.observation import access_log_stage, metrics_stage, trace_stage
+from mesh.pipeline.observation import metrics_stage, trace_stage
 from mesh.pipeline.protection import (
     authentication_stage,
     authorization_stage,
@@ -105,6 +107,7 @@ class PipelineCompiler:
         verifier: Verifies access tokens.
         look_up: Finds first answers; None in a process without keyed methods.
         capacity: What the process can take; by `mesh/tuning.yaml` unless given.
+        json_log: Where the access log is rendered to directly.
     """
 
     def __init__(
@@ -113,13 +116,14 @@ class PipelineCompiler:
         verifier: TokenVerifier,
         look_up: LookUp | None = None,
         capacity: Capacity | None = None,
+        json_log: JsonLog | None = None,
     ) -> None:
         capacity = capacity or Capacity.of(load_tuning(), "production", metrics)
         self._builders: dict[str, Stage] = {
             "shedding": shedding_stage(capacity.load, metrics),
             "tracing": trace_stage,
             "metrics": metrics_stage(metrics),
-            "access_log": access_log_stage,
+            "access_log": access_log_stage(json_log),
             "errors": errors_stage(metrics),
             "deadline": deadline_stage,
             "authentication": authentication_stage(verifier),

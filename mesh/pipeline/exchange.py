@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf.message import Message
+from opentelemetry.trace import INVALID_SPAN, Span
 
 from mesh.call import Call
 from mesh.errors import MeshError
@@ -35,6 +36,8 @@ class Exchange:
     """Reason of the error, where one was sent."""
     bad_token: MeshError | None = None
     """What is wrong with the access token that came, where it does not hold."""
+    span: Span = INVALID_SPAN
+    """The span of this call; it may be one that is not recorded."""
 
 
 Next = Callable[[Exchange], Awaitable[Any]]

@@ -2,14 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 import grpc
 import protovalidate
 from google.protobuf.message import Message
 
-from mesh.call import enter
 from mesh.decision import Decider, Decision, Identity, TokenState
 from mesh.errors import (
     DeadlineExceeded,
@@ -73,21 +71,43 @@ def deadline_stage(policy: MethodPolicy, proceed: Next) -> Next:
 
     async def limit(exchange: Exchange) -> Any:
         remaining = exchange.context.time_remaining()
-        seconds = longest if remaining is None else min(longest, remaining)
+        seconds = longest if remaining is None or remaining > longest else remaining
         if seconds < MIN_BUDGET:
             raise DeadlineExceeded("DEADLINE_TOO_SHORT", "less than 50 ms were left; the call was not begun")
-        exchange.call = replace(exchange.call, deadline=asyncio.get_running_loop().time() + seconds)
-        enter(exchange.call)
-        timer = asyncio.timeout(seconds)
+        loop = asyncio.get_running_loop()
+        deadline = exchange.call.deadline = loop.time() + seconds
+        alarm = _Alarm()
+        timer = loop.call_at(deadline, alarm.ring)
         try:
-            async with timer:
-                return await proceed(exchange)
-        except TimeoutError as over:
-            if not timer.expired():
-                raise  # a time-out of the service's own making, not the call's
-            raise DeadlineExceeded("DEADLINE_OVER", "the call took longer than it may") from over
+            return await proceed(exchange)
+        except asyncio.CancelledError as over:
+            if alarm.rang and not alarm.take_back():
+                raise DeadlineExceeded("DEADLINE_OVER", "the call took longer than it may") from over
+            raise  # somebody else's: the caller went away, or the process ends
+        finally:
+            timer.cancel()
 
     return limit
+
+
+class _Alarm:
+    """Cancels the task that makes it, when it rings: `asyncio.timeout` without what a whole call can do without."""
+
+    __slots__ = ("_task", "rang")
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self.rang = False
+
+    def ring(self) -> None:
+        """The time is over."""
+        self.rang = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def take_back(self) -> int:
+        """Takes the cancellation back; how many of others' remain."""
+        return self._task.uncancel() if self._task is not None else 0
 
 
 def authentication_stage(verifier: TokenVerifier) -> Stage:
@@ -111,8 +131,7 @@ def authentication_stage(verifier: TokenVerifier) -> Stage:
                     if not optional:
                         raise
                 else:
-                    exchange.call = replace(exchange.call, subject=subject)
-                    enter(exchange.call)
+                    exchange.call.subject = subject
             return await proceed(exchange)
 
         return authenticate

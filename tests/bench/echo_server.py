@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from mesh.credentials import server_credentials
-from mesh.logs import configure_logs
+from mesh.logs import JsonLog, configure_logs
 from mesh.metrics import Metrics
 from mesh.pipeline import PipelineCompiler, PipelineInterceptor
 from mesh.pipeline.exchange import peer_workload
@@ -75,9 +75,10 @@ async def _serve(directory: Path, way: Way, transport: Transport, collector: str
             "LOG_FORMAT": "json",
         }
     )
-    configure_logs(settings, WORKLOAD)
+    json_log = configure_logs(settings, WORKLOAD)
     configure_tracing(settings, WORKLOAD)
-    server = grpc.aio.server(interceptors=_interceptors(way, transport, directory), options=SERVER_OPTIONS)
+    interceptors = _interceptors(way, transport, directory, json_log)
+    server = grpc.aio.server(interceptors=interceptors, options=SERVER_OPTIONS)
     if way == "collector":
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Collector(), server)  # type: ignore[no-untyped-call]  # generated
     else:
@@ -92,12 +93,15 @@ async def _serve(directory: Path, way: Way, transport: Transport, collector: str
     await asyncio.Event().wait()
 
 
-def _interceptors(way: Way, transport: Transport, directory: Path) -> Sequence[grpc.aio.ServerInterceptor]:
+def _interceptors(
+    way: Way, transport: Transport, directory: Path, json_log: JsonLog | None
+) -> Sequence[grpc.aio.ServerInterceptor]:
     match way:
         case "pipeline":
             policy = load_policy(load_probe(directory).descriptors)
             keys = KeySet(lambda: _keys(directory))
-            compiler = PipelineCompiler(Metrics(), TokenVerifier(keys, issuer=ISSUER, audience=AUDIENCE))
+            verifier = TokenVerifier(keys, issuer=ISSUER, audience=AUDIENCE)
+            compiler = PipelineCompiler(Metrics(), verifier, json_log=json_log)
             # Without TLS nobody shows a certificate: there the server is told what it would say.
             identify = peer_workload if transport == "mtls" else lambda _context, _metadata: "edge"
             return [PipelineInterceptor(policy.methods, compiler, identify=identify)]
