@@ -31,7 +31,7 @@ from mesh.data.idempotency import lookup
 from mesh.data.schema import migrations_of, schema_probe
 from mesh.data.wakes import Wakes
 from mesh.health import Health, Probe
-from mesh.logs import configure_logs, logger
+from mesh.logs import JsonLog, configure_logs, logger
 from mesh.metrics import Metrics
 from mesh.pipeline import Capacity, PipelineCompiler
 from mesh.pipeline.cache import is_cached
@@ -79,8 +79,22 @@ class Running:
         await self._stop()
 
 
-async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, clock: Clock = utc_now) -> Running:
+async def start(
+    workload: str,
+    build: Build[SettingsT],
+    settings: SettingsT,
+    *,
+    clock: Clock = utc_now,
+    json_log: JsonLog | None = None,
+) -> Running:
     """Starts a service and returns when it takes calls.
+
+    Args:
+        workload: Its name.
+        build: Its constructor.
+        settings: What it was told.
+        clock: What time it is.
+        json_log: Where the access log is rendered to directly; from `configure_logs`.
 
     Raises:
         OSError: Its address is taken.
@@ -139,6 +153,7 @@ async def start(workload: str, build: Build[SettingsT], settings: SettingsT, *, 
             ),
             None if database is None else partial(lookup, database),
             capacity,
+            json_log,
         )
         server, port = build_server(
             workload,
@@ -211,22 +226,24 @@ def _exchange(
 def run(workload: str, build: Build[SettingsT], *, settings: type[SettingsT]) -> None:
     """Runs a service as a process until SIGTERM or SIGINT. Exit code 2: settings are wrong; 1: it cannot start."""
     loaded = load_settings(settings)
-    configure_logs(loaded, workload)
+    json_log = configure_logs(loaded, workload)
     tracing = configure_tracing(loaded, workload)
     try:
-        sys.exit(uvloop.run(_serve(workload, build, loaded)))
+        sys.exit(uvloop.run(_serve(workload, build, loaded, json_log)))
     finally:
         tracing.shutdown()
+        if json_log is not None:
+            json_log.lines.flush()
 
 
-async def _serve(workload: str, build: Build[SettingsT], settings: SettingsT) -> int:
+async def _serve(workload: str, build: Build[SettingsT], settings: SettingsT, json_log: JsonLog | None) -> int:
     log = logger("process")
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
     try:
-        running = await start(workload, build, settings)
+        running = await start(workload, build, settings, json_log=json_log)
         metrics_server, _ = start_http_server(*_split(settings.metrics_listen), registry=running.runtime.registry)
     except (OSError, MissingHandler, BadCredentials, TuningError) as refused:
         log.error("cannot start", reason=str(refused))  # noqa: TRY400 - one sentence; a stack would say no more
