@@ -52,7 +52,7 @@ class RunningShop:
     @property
     def environment(self) -> Mapping[str, str]:
         """The environment that the command line finds this shop by."""
-        own = {"ZOCO_HOME": str(self.home), "ZOCO_EDGE_PORT": str(self.edge_port), "ZOCO_MESH": self.mesh}
+        own = {"ZOCO_HOME": str(self.home), "ZOCO_EDGE_PORT": str(self.edge_port), "MESH": self.mesh}
         return {**os.environ, **own}
 
     def up(self) -> None:
@@ -67,6 +67,11 @@ class RunningShop:
         """Every process by name."""
         shown = json.loads(self.zoco("status", "--json", check=False).stdout)
         return {each["process"]: each for each in shown["processes"]}
+
+    def port(self, process: str) -> int:
+        """Where the mesh calls a process: its own port, or its sidecar's."""
+        status = self.status()
+        return int(status.get(f"{process}.sidecar", status[process])["port"])
 
     def kill(self, process: str) -> int:
         """Kills a process without a warning; returns the pid it had."""

@@ -60,7 +60,7 @@ def test_it_calls_a_method_by_what_reflection_told_it(shop: RunningShop, grpcurl
 
 def test_an_operator_reaches_a_services_own_reflection_and_health(shop: RunningShop, grpcurl: str) -> None:
     operator = shop.home / "pki" / "operator"
-    port = str(shop.status()["payment"]["port"])
+    port = shop.port("payment")
 
     def inside(identity: Path, *arguments: str) -> tuple[str, ...]:
         files = ("-cacert", identity / "ca.pem", "-cert", identity / "cert.pem", "-key", identity / "key.pem")
