@@ -4,33 +4,17 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from mesh.compiler import CompileError
-from mesh.compiler.protos import DESCRIPTORS, compile_protos, executable
-
-COMMITTED: Final = f"generated/{DESCRIPTORS}"
+from mesh.compiler.history import Baseline, find_baseline, trailers_since
+from mesh.compiler.protos import describe, executable
 
 TRAILER: Final = "Contract-Break"
 """A commit that breaks the contract on purpose says so: `Contract-Break: why clients can live with it`."""
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """The contract that clients rely on.
-
-    Attributes:
-        revision: the commit it was read from.
-        image: its serialized descriptor set.
-    """
-
-    revision: str
-    image: bytes
 
 
 def lint(root: Path) -> int:
@@ -45,7 +29,7 @@ def lint(root: Path) -> int:
     Raises:
         CompileError: there are findings.
     """
-    image = compile_protos(root / "protos").descriptors
+    image = describe(root / "protos")
     with tempfile.TemporaryDirectory(prefix="zoco-buf-") as scratch:
         _buf(root, "lint", _image(scratch, "new", image))
     return _contracts(image)
@@ -63,8 +47,8 @@ def breaking(root: Path) -> Baseline | None:
     Raises:
         CompileError: a client of the earlier contract would break, and no commit since says that this is meant.
     """
-    image = compile_protos(root / "protos").descriptors
-    baseline = _baseline(root, image)
+    image = describe(root / "protos")
+    baseline = find_baseline(root, image)
     if baseline is None:
         return None
     try:
@@ -72,44 +56,13 @@ def breaking(root: Path) -> Baseline | None:
             against = _image(scratch, "old", baseline.image)
             _buf(root, "breaking", _image(scratch, "new", image), "--against", str(against))
     except CompileError as error:
-        if reasons := _meant(root, baseline):
+        if reasons := trailers_since(root, baseline, TRAILER):
             print(f"{error}\nmeant: {'; '.join(reasons)}", file=sys.stderr)
             return baseline
         raise CompileError(
             f"{error}\nThis breaks clients of {baseline.revision[:12]}; see {TRAILER} in CONTRIBUTING.md."
         ) from error
     return baseline
-
-
-def _baseline(root: Path, image: bytes) -> Baseline | None:
-    """Find the contract to compare with: the newest that differs from the present one and that somebody may rely on.
-
-    That is the last release. As long as there is none, it is what main has (for a branch: had where the branch left
-    it), and on main itself the state before the last change: so a change is examined before its commit and in it, and
-    on a fresh clone of it too.
-    """
-    revisions = _git(root, "tag", "--merged=HEAD", "--sort=-creatordate", "--list", "v*")
-    if not revisions:
-        main = _git(root, "merge-base", "HEAD", "origin/main") or _git(root, "merge-base", "HEAD", "main") or "HEAD"
-        revisions = _git(root, "rev-list", main, "--", COMMITTED)
-    meaning = _without_comments(image)
-    for revision in (revisions or "").split():
-        earlier = _git_bytes(root, "show", f"{revision}:{COMMITTED}")
-        if earlier and _without_comments(earlier) != meaning:
-            return Baseline(revision, earlier)
-    return None
-
-
-def _without_comments(image: bytes) -> bytes:
-    descriptors = FileDescriptorSet.FromString(image)
-    for file in descriptors.file:
-        file.ClearField("source_code_info")
-    return descriptors.SerializeToString(deterministic=True)
-
-
-def _meant(root: Path, baseline: Baseline) -> Sequence[str]:
-    log = _git(root, "log", f"--format=%(trailers:key={TRAILER},valueonly)", f"{baseline.revision}..HEAD") or ""
-    return [line for line in log.splitlines() if line.strip()]
 
 
 def _contracts(image: bytes) -> int:
@@ -129,16 +82,6 @@ def _buf(root: Path, *arguments: str | Path) -> None:
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise CompileError((done.stdout + done.stderr).strip())
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    output = _git_bytes(root, *arguments)
-    return output.decode().strip() if output is not None else None
-
-
-def _git_bytes(root: Path, *arguments: str) -> bytes | None:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else None
 
 
 def main() -> int:

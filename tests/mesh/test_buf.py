@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from mesh.compiler import CompileError
-from mesh.compiler.buf import COMMITTED, TRAILER, breaking, lint
-from mesh.compiler.protos import compile_protos
+from mesh.compiler.buf import TRAILER, breaking, lint
+from mesh.compiler.history import COMMITTED
+from mesh.compiler.protos import describe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,7 +47,7 @@ def commit(project: Path) -> Commit:
         edit(project, contract)
         image = project / COMMITTED
         image.parent.mkdir(exist_ok=True)
-        image.write_bytes(compile_protos(project / "protos").descriptors)
+        image.write_bytes(describe(project / "protos"))
         git(project, "add", ".")
         git(project, "commit", "--allow-empty", "-m", message)
 
