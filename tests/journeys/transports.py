@@ -1,5 +1,6 @@
 """Two ways into the shop, both out of the contract: REST by its rules, and native gRPC. A journey is written once."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -18,6 +19,8 @@ from mesh.errors import STATUS_DETAILS_KEY
 from mesh.policy import MethodPolicy, Policy, load_policy
 
 Json = dict[str, Any]
+
+_PATIENCE = 60
 
 HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -48,6 +51,11 @@ class Refused(Exception):
     def reason(self) -> str:
         """The reason of its ErrorInfo."""
         return str(self.details.get("ErrorInfo", {}).get("reason", ""))
+
+    @property
+    def retry_delay(self) -> float:
+        """Seconds after which it may be tried again, as its RetryInfo says."""
+        return float(self.details["RetryInfo"]["retryDelay"].removesuffix("s"))
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -146,7 +154,7 @@ class Native:
         try:
             raw = await call
         except grpc.aio.AioRpcError as error:
-            raise _refused(error) from None
+            raise refusal_of(error) from None
         answer = _class(method.response_type).FromString(raw)
         initial = {key: value for key, value in await call.initial_metadata() if isinstance(value, str)}
         return Answer(_json(answer), raw, initial)
@@ -159,7 +167,7 @@ class Native:
             async for message in call:
                 yield _json(message)
         except grpc.aio.AioRpcError as error:
-            raise _refused(error) from None
+            raise refusal_of(error) from None
         finally:
             call.cancel()
 
@@ -184,8 +192,16 @@ class Client:
         return (await self.answer(method, request, headers=headers)).body
 
     async def answer(self, method: str, request: Json | None = None, /, *, headers: Json | None = None) -> Answer:
-        """As `call`, with the bytes and headers of the answer."""
-        return await self.transport.call(self._find(method), request or {}, self._headers(headers))
+        """As `call`, with the bytes and headers of the answer. Waits where a rate limit says so."""
+        found, sent = self._find(method), self._headers(headers)
+        for _ in range(_PATIENCE):
+            try:
+                return await self.transport.call(found, request or {}, sent)
+            except Refused as refused:
+                if refused.reason != "RATE_LIMITED":
+                    raise
+                await asyncio.sleep(refused.retry_delay)
+        raise AssertionError(f"{method}: a rate limit did not let it through in {_PATIENCE} tries")
 
     @asynccontextmanager
     async def watch(self, method: str, request: Json | None = None) -> AsyncIterator[AsyncIterator[Json]]:
@@ -219,7 +235,8 @@ def _raise_for_status(status: int, content: bytes) -> None:
     raise Refused(code, body["message"], body["details"])
 
 
-def _refused(error: grpc.aio.AioRpcError) -> Refused:
+def refusal_of(error: grpc.aio.AioRpcError) -> Refused:
+    """What a native client is told, details included."""
     for key, value in error.trailing_metadata() or ():
         if key == STATUS_DETAILS_KEY and isinstance(value, bytes):
             status = json_format.MessageToDict(status_pb2.Status.FromString(value))
