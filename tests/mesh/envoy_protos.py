@@ -15,6 +15,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message import DecodeError, Message
 
 BOOTSTRAP: Final = "envoy.config.bootstrap.v3.Bootstrap"
+RESOURCES: Final = "envoy.service.discovery.v3.DiscoveryResponse"
 _NAME: Final = re.compile(rb"\n([\x01-\x7f])([a-z][a-zA-Z0-9_/.-]*\.proto)(?=[\x12\x1a\x22\x2a\x42])")
 _LAST_FIELD: Final = 12
 _VARINT, _BYTES = 0, 2
@@ -41,13 +42,14 @@ def read_descriptors(binary: Path) -> descriptor_pool.DescriptorPool:
 
 
 def parse_strictly(config: dict[str, Any], pool: descriptor_pool.DescriptorPool) -> Message:
-    """Reads a bootstrap, every typed_config within it included.
+    """Reads a bootstrap, or a file of resources (xDS by file), every typed_config within it included.
 
     Raises:
         json_format.ParseError: a field or message that Envoy does not know, or a value of a wrong type.
     """
-    bootstrap = message_factory.GetMessageClass(pool.FindMessageTypeByName(BOOTSTRAP))()
-    return json_format.ParseDict(config, bootstrap, ignore_unknown_fields=False, descriptor_pool=pool)
+    kind = RESOURCES if "resources" in config else BOOTSTRAP
+    message = message_factory.GetMessageClass(pool.FindMessageTypeByName(kind))()
+    return json_format.ParseDict(config, message, ignore_unknown_fields=False, descriptor_pool=pool)
 
 
 def _add(name: str, found: dict[str, FileDescriptorProto], pool: descriptor_pool.DescriptorPool) -> None:
