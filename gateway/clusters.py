@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
+from gateway.identity import upstream_tls
 from gateway.runtime import PORTAL, EdgeRuntime
 from gateway.upstream import failover, grpc_health_check, grpc_protocol, members, protocol
-from gateway.xds import Message, extension
-from mesh.tuning import Tuning, load_tuning
+from gateway.xds import Message
+from mesh.tuning import Tuning
 
 PAGE: Final = "portal-page"
 """The cluster of the portal's HTTP server."""
@@ -18,9 +19,8 @@ NOWHERE: Final = "nowhere"
 """A cluster without members, for routes that no request leaves by."""
 
 
-def clusters(runtime: EdgeRuntime) -> list[Message]:
-    """Give every cluster, by name."""
-    tuning = load_tuning()
+def clusters(runtime: EdgeRuntime, tuning: Tuning) -> list[Message]:
+    """Give every cluster that calls somebody, by name."""
     grpc = [_grpc(runtime, tuning, workload, hosts) for workload, hosts in sorted(runtime.workloads.items())]
     return [*grpc, _page(runtime, tuning), _collector(runtime.trace_collector), members(NOWHERE, ())]
 
@@ -59,24 +59,4 @@ def _collector(address: str | None) -> Message:
 
 
 def _mutual_tls(runtime: EdgeRuntime, workload: str, *, alpn: str) -> Message:
-    identity = {"exact": runtime.spiffe_id(workload)}
-    return extension(
-        "envoy.transport_sockets.tls",
-        "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-        sni=workload,
-        common_tls_context={
-            "alpn_protocols": [alpn],
-            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-            "tls_certificates": [
-                {
-                    "certificate_chain": {"filename": runtime.files.certificate},
-                    "private_key": {"filename": runtime.files.key},
-                }
-            ],
-            "validation_context": {
-                "trusted_ca": {"filename": runtime.files.authority},
-                # Any workload's certificate chains to the same authority: only the SPIFFE id says who answers.
-                "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": identity}],
-            },
-        },
-    )
+    return upstream_tls(runtime.files.identity, spiffe_id=runtime.spiffe_id(workload), sni=workload, alpn=alpn)

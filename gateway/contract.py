@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from mesh.policy import Audience, HttpRoute, MethodPolicy, read_policy
+from mesh.policy import Audience, HttpRoute, MethodPolicy, Policy, read_policy
 
 
 class ContractError(Exception):
@@ -19,10 +19,14 @@ class Surface:
     Attributes:
         methods: whose audience is PUBLIC, USER or ADMIN, by gRPC path.
         raw_bodies: (message, field) of every field that takes a body of any type as it comes (google.api.HttpBody).
+        keys: the RPC whose answer verifies access tokens.
+        keys_route: the REST rule of that RPC.
     """
 
     methods: tuple[MethodPolicy, ...]
     raw_bodies: frozenset[tuple[str, str]]
+    keys: MethodPolicy
+    keys_route: HttpRoute
 
     @property
     def workloads(self) -> frozenset[str]:
@@ -41,7 +45,8 @@ def read_surface(descriptors: FileDescriptorSet) -> Surface:
         descriptors: the contracts with all they import.
 
     Raises:
-        ContractError: a hidden method has a REST rule, or one that takes a stream has.
+        ContractError: a hidden method has a REST rule, or one that takes a stream has; or nobody says where the keys
+            are that verify tokens.
         PolicyError: a contract leaves out what every contract must say.
     """
     policy = read_policy(descriptors)
@@ -52,7 +57,17 @@ def read_surface(descriptors: FileDescriptorSet) -> Surface:
         if method.routes and method.client_streaming:
             raise ContractError(f"{method.path}: it takes a stream, which REST cannot send; drop its REST rule.")
     exposed = tuple(method for method in methods if method.audience is not Audience.NONE)
-    return Surface(exposed, frozenset(_raw_bodies(descriptors)))
+    keys, route = _keys(policy)
+    return Surface(exposed, frozenset(_raw_bodies(descriptors)), keys, route)
+
+
+def _keys(policy: Policy) -> tuple[MethodPolicy, HttpRoute]:
+    if policy.token_keys is None:
+        raise ContractError("No RPC says token_keys, so the edge could verify no access token; one of them must.")
+    for route in policy.token_keys.routes:
+        if route.verb == "GET" and "{" not in route.path:
+            return policy.token_keys, route
+    raise ContractError(f"{policy.token_keys.path}: it says token_keys, but has no REST rule `get` of a fixed path.")
 
 
 def _raw_bodies(descriptors: FileDescriptorSet) -> Iterable[tuple[str, str]]:

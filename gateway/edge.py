@@ -1,6 +1,7 @@
 """The Envoy edge out of the contract: `render` for one edge, `emit` for what stands in generated/."""
 
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import yaml
@@ -8,48 +9,58 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from gateway.clusters import clusters
 from gateway.contract import ContractError, Surface, read_surface
+from gateway.identity import sds_files
+from gateway.keys import keys_cluster, keys_listener
+from gateway.limits import read_limits
 from gateway.listeners import listeners
+from gateway.overload import RUNTIME, overload_manager
 from gateway.routes import virtual_host
 from gateway.runtime import EdgeRuntime, cluster_runtime
 from gateway.xds import Message, extension, socket_address
 from mesh.compiler import CompileError, Files
 from mesh.policy import PolicyError
+from mesh.tuning import Tuning, TuningError, load_tuning
 
 GENERATED: Final = "envoy/edge.yaml"
 """Where the edge of a cluster goes under `generated/`."""
 
-# Regular expressions come from the contract alone, and RE2 is linear in the length of what it reads.
-_RUNTIME: Final = {"re2.max_program_size.error_level": 1000}
-
-_MAX_CONNECTIONS: Final = 10_000
+_SECRETS: Final = "envoy/sds"
 
 _HEADER: Final = "# The public edge, as it runs in a cluster. Generated from protos/ by `make gen`. Do not edit.\n"
 
 
-def bootstrap(runtime: EdgeRuntime, surface: Surface) -> Message:
+def bootstrap(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Message:
     """Give Envoy's whole configuration.
 
     Args:
         runtime: addresses, files and environment of this edge.
         surface: what the contract exposes.
+        tuning: the numbers.
 
     Returns:
         An envoy.config.bootstrap.v3.Bootstrap in its JSON form.
 
     Raises:
-        ContractError: the runtime has no address for a workload that the contract names.
+        ContractError: the runtime has no address for a workload that the contract names, or a tier has two numbers.
+        TuningError: the numbers lack a tier that the contract names.
     """
     if missing := sorted(surface.workloads - runtime.workloads.keys()):
         raise ContractError(f"The edge has no address for the workload {missing[0]}.")
-    routes = {"name": "edge", "virtual_hosts": [virtual_host(runtime, surface)]}
+    limits = read_limits(surface, tuning, runtime.environment)
+    routes = {"name": "edge", "virtual_hosts": [virtual_host(runtime, surface, tuning)]}
     return {
         "node": {"id": "edge", "cluster": "edge"},
         "admin": {"address": socket_address(runtime.admin)},
-        "layered_runtime": {"layers": [{"name": "edge", "static_layer": _RUNTIME}]},
-        "overload_manager": {"resource_monitors": [_connection_limit()]},
+        "layered_runtime": {"layers": [{"name": "edge", "static_layer": RUNTIME}]},
+        "overload_manager": overload_manager(),
+        "bootstrap_extensions": [
+            extension(
+                "envoy.bootstrap.internal_listener", "envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
+            )
+        ],
         "static_resources": {
-            "listeners": listeners(runtime, surface, routes),
-            "clusters": clusters(runtime),
+            "listeners": [*listeners(runtime, surface, limits, routes), keys_listener(runtime, surface)],
+            "clusters": [*clusters(runtime, tuning), keys_cluster()],
         },
     }
 
@@ -69,7 +80,7 @@ def render(runtime: EdgeRuntime) -> str:
         OSError: the descriptor set cannot be read.
     """
     descriptors = FileDescriptorSet.FromString(Path(runtime.files.descriptors).read_bytes())
-    return _dump(bootstrap(runtime, read_surface(descriptors)))
+    return _dump(bootstrap(runtime, read_surface(descriptors), load_tuning()))
 
 
 def emit(descriptors: FileDescriptorSet) -> Files:
@@ -87,17 +98,30 @@ def emit(descriptors: FileDescriptorSet) -> Files:
     try:
         surface = read_surface(descriptors)
         runtime = cluster_runtime(surface.workloads)
-        return {GENERATED: (_HEADER + _dump(bootstrap(runtime, surface))).encode()}
-    except (ContractError, PolicyError, ValueError) as error:
+        files = {GENERATED: _dump(bootstrap(runtime, surface, load_tuning()))}
+    except (ContractError, PolicyError, TuningError, ValueError) as error:
         raise CompileError(str(error)) from error
+    files |= {f"{_SECRETS}/{path}": text for path, text in secret_files(runtime).items()}
+    return {path: (_HEADER + text).encode() for path, text in files.items()}
 
 
-def _connection_limit() -> Message:
-    return extension(
-        "envoy.resource_monitors.global_downstream_max_connections",
-        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        max_active_downstream_connections=_MAX_CONNECTIONS,
-    )
+def secret_files(runtime: EdgeRuntime) -> Mapping[str, str]:
+    """Give the SDS files that the configuration refers to: what stands where on disk is watched and read again.
+
+    Args:
+        runtime: of this edge.
+
+    Returns:
+        YAML by path; the directories are those of `runtime.files`, of which the last name stands in the path.
+    """
+    identities = {runtime.files.identity: True}
+    if runtime.files.public:
+        identities[runtime.files.public] = False
+    return {
+        f"{PurePosixPath(identity.secrets).name}/{name}": text
+        for identity, trusts in identities.items()
+        for name, text in sds_files(identity, trusts=trusts).items()
+    }
 
 
 def _dump(config: Message) -> str:

@@ -1,47 +1,88 @@
 """The HTTP filters of the edge, in the order a request passes them. Answers pass them in reverse."""
 
-from typing import Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, NamedTuple
 
+from gateway.authentication import JWT, authentication
+from gateway.authorization import RBAC, authorization
 from gateway.contract import Surface
-from gateway.headers import passage
+from gateway.headers import MUTATION, passage
+from gateway.limits import BY_ADDRESS, BY_SUBJECT, Limits, limiter
 from gateway.runtime import EdgeRuntime
 from gateway.xds import Message, extension, typed
 
+HEALTH: Final = "envoy.filters.http.health_check"
 CORS: Final = "envoy.filters.http.cors"
+COMPRESSOR: Final = "envoy.filters.http.compressor"
+BODY_LIMIT: Final = "envoy.filters.http.body_size_limit"
+GRPC_WEB: Final = "envoy.filters.http.grpc_web"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
+ROUTER: Final = "envoy.filters.http.router"
+
+LIVE: Final = "/livez"
+"""Whether this edge takes requests, whatever stands behind it: for whoever restarts or balances edges."""
 
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024
 """Of a REST request and of a REST answer; below the 4 MiB at which gRPC itself refuses a message."""
 
+_COMPRESS_FROM: Final = 1024
 
-def http_filters(runtime: EdgeRuntime, surface: Surface, *, tls: bool) -> list[Message]:
+
+class FilterRule(NamedTuple):
+    """A filter's place in the order, and why it stands there."""
+
+    name: str
+    reason: str
+
+
+FILTERS: Final = (
+    FilterRule(HEALTH, "first: answers for the edge itself, and needs nothing of what follows"),
+    FilterRule(CORS, "before authentication: a preflight carries no token, and a refusal must be readable by the page"),
+    FilterRule(MUTATION, "before whatever refuses: every answer carries its ids and the security headers"),
+    FilterRule(COMPRESSOR, "before the transcoder: answers come back through it as JSON, not as gRPC"),
+    FilterRule(BY_ADDRESS, "before any cryptography: a flood costs a look into a table"),
+    FilterRule(JWT, "who is it? before a body is read"),
+    FilterRule(BY_SUBJECT, "after the token is verified: its subject is what is counted"),
+    FilterRule(
+        BODY_LIMIT, "before anything holds a body: the transcoder's own limit does not bound what streams through"
+    ),
+    FilterRule(GRPC_WEB, "before the transcoder, which must see gRPC-Web as the gRPC it becomes"),
+    FilterRule(TRANSCODER, "from here on REST, gRPC-Web and gRPC all have the path /package.Service/Method"),
+    FilterRule(RBAC, "after the transcoder: one rule table serves all three"),
+    FilterRule(ROUTER, "last: it calls the service"),
+)
+"""The order of the filters. A test asserts it."""
+
+
+def http_filters(
+    runtime: EdgeRuntime, surface: Surface, limits: Limits, *, tls: bool, open_paths: Collection[str]
+) -> list[Message]:
     """Give the filter chain.
 
-    Limits by address, JWT and limits by subject belong between `passage` and gRPC-Web: cheap refusals first, and all of
-    them before a body is decoded. RBAC belongs between the transcoder, after which REST, gRPC-Web and gRPC all have the
-    path `/package.Service/Method`, and the router.
+    Args:
+        runtime: of this edge.
+        surface: what is exposed.
+        limits: its rate limits.
+        tls: whether it stands behind TLS.
+        open_paths: what anybody may call beside the surface.
     """
-    return [
-        # Before authentication: a preflight carries no token. Which origins may call stands in the virtual host.
-        extension(CORS, "envoy.extensions.filters.http.cors.v3.Cors"),
+    builders: Mapping[str, Callable[[], Message]] = {
+        HEALTH: _health,
+        # Which origins may call stands in the virtual host.
+        CORS: lambda: extension(CORS, "envoy.extensions.filters.http.cors.v3.Cors"),
         # Not in dev: HSTS binds the host name whatever the port, and on localhost other people's things run too.
-        passage(strict_transport=tls and runtime.environment == "production"),
-        # The transcoder's own limit bounds what it holds, not what passes through it.
-        extension(
-            "envoy.filters.http.body_size_limit",
-            "envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit",
-            max_request_bytes=MAX_BODY_BYTES,
-        ),
-        # Before the transcoder, which must see gRPC-Web as the gRPC it becomes.
-        extension("envoy.filters.http.grpc_web", "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
-        _transcoder(runtime, surface),
-        extension(
-            "envoy.filters.http.router",
-            "envoy.extensions.filters.http.router.v3.Router",
-            # x-envoy-upstream-service-time and its like are nobody's business outside.
-            suppress_envoy_headers=True,
-        ),
-    ]
+        MUTATION: lambda: passage(strict_transport=tls and runtime.environment == "production"),
+        COMPRESSOR: _compressor,
+        BY_ADDRESS: lambda: limiter(BY_ADDRESS, limits),
+        JWT: lambda: authentication(runtime, surface),
+        BY_SUBJECT: lambda: limiter(BY_SUBJECT, limits),
+        BODY_LIMIT: _body_limit,
+        GRPC_WEB: lambda: extension(GRPC_WEB, "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
+        TRANSCODER: lambda: transcoder(runtime, {method.service for method in surface.methods if method.routes}),
+        RBAC: lambda: authorization(surface, open_paths),
+        ROUTER: router,
+    }
+    return [builders[rule.name]() for rule in FILTERS]
 
 
 def transcoding() -> Message:
@@ -49,12 +90,23 @@ def transcoding() -> Message:
     return {TRANSCODER: typed("envoy.config.route.v3.FilterConfig", config={}, disabled=False)}
 
 
-def _transcoder(runtime: EdgeRuntime, surface: Surface) -> Message:
+def router() -> Message:
+    """Give the filter that calls."""
+    return extension(
+        ROUTER,
+        "envoy.extensions.filters.http.router.v3.Router",
+        # x-envoy-upstream-service-time and its like are nobody's business outside.
+        suppress_envoy_headers=True,
+    )
+
+
+def transcoder(runtime: EdgeRuntime, services: Collection[str]) -> Message:
+    """Give the transcoder of some services, by full name; it works only where a route has `transcoding`."""
     config = extension(
         TRANSCODER,
         "envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
         proto_descriptor=runtime.files.descriptors,
-        services=sorted({method.service for method in surface.methods if method.routes}),
+        services=sorted(services),
         # Only google.api.http rules, or `POST /package.Service/Method` with JSON would be a second REST surface.
         auto_mapping=False,
         convert_grpc_status=True,
@@ -76,3 +128,43 @@ def _transcoder(runtime: EdgeRuntime, surface: Surface) -> Message:
         max_response_body_size=MAX_BODY_BYTES,
     )
     return {**config, "disabled": True}
+
+
+def _health() -> Message:
+    return extension(
+        HEALTH,
+        "envoy.extensions.filters.http.health_check.v3.HealthCheck",
+        pass_through_mode=False,
+        headers=[{"name": ":path", "string_match": {"exact": LIVE}}],
+    )
+
+
+def _compressor() -> Message:
+    library = extension(
+        "gzip",
+        "envoy.extensions.compression.gzip.compressor.v3.Gzip",
+        # Half the size for a tenth of the time that the best level takes.
+        compression_level="BEST_SPEED",
+    )
+    return extension(
+        COMPRESSOR,
+        "envoy.extensions.filters.http.compressor.v3.Compressor",
+        compressor_library=library,
+        response_direction_config={
+            # Events of a watch go out as they happen, and gRPC has a compression of its own.
+            "common_config": {
+                "min_content_length": _COMPRESS_FROM,
+                "content_type_matcher": [{"prefix": "application/json"}],
+            },
+            # The edge compresses, or nobody does: the transcoder reads uncompressed frames only.
+            "remove_accept_encoding_header": True,
+        },
+    )
+
+
+def _body_limit() -> Message:
+    return extension(
+        BODY_LIMIT,
+        "envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit",
+        max_request_bytes=MAX_BODY_BYTES,
+    )

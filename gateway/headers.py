@@ -19,8 +19,8 @@ _ANSWER: Final = {
     "referrer-policy": "no-referrer",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cross-origin-resource-policy": "same-origin",
-    # Who may read an answer depends on who asks, which a cache must know.
-    "vary": "origin",
+    # Who may read an answer depends on who asks, and its form on what they understand, which a cache must know.
+    "vary": "origin, accept-encoding",
 }
 
 
@@ -63,6 +63,8 @@ def passage(*, strict_transport: bool) -> Message:
             "response_mutations": [
                 _set("x-correlation-id", "%REQ(X-CORRELATION-ID)%"),
                 *(_set(name, value) for name, value in answer.items()),
+                # Envoy marks what its rate limits refuse; the status says it already.
+                {"remove": "x-envoy-ratelimited"},
             ],
         },
     )

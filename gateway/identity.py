@@ -27,11 +27,12 @@ class IdentityFiles:
     secrets: str
 
 
-def sds_files(identity: IdentityFiles) -> dict[str, str]:
+def sds_files(identity: IdentityFiles, *, trusts: bool = True) -> dict[str, str]:
     """Give the SDS files of an identity.
 
     Args:
         identity: where its certificate is, and where these files will stand.
+        trusts: whether it has an authority too; what browsers see has none.
 
     Returns:
         YAML by file name, to be written under `identity.secrets`.
@@ -45,10 +46,10 @@ def sds_files(identity: IdentityFiles) -> dict[str, str]:
     }
     # Several authorities may stand in it while one takes over from another.
     authority = {"trusted_ca": {"filename": str(pki / "ca.pem")}, **watched}
-    return {
-        f"{_CERTIFICATE}.yaml": _resources(_CERTIFICATE, tls_certificate=certificate),
-        f"{_AUTHORITY}.yaml": _resources(_AUTHORITY, validation_context=authority),
-    }
+    files = {f"{_CERTIFICATE}.yaml": _resources(_CERTIFICATE, tls_certificate=certificate)}
+    if trusts:
+        files[f"{_AUTHORITY}.yaml"] = _resources(_AUTHORITY, validation_context=authority)
+    return files
 
 
 def upstream_tls(identity: IdentityFiles, *, spiffe_id: str, sni: str, alpn: str) -> Message:
@@ -85,6 +86,24 @@ def downstream_tls(identity: IdentityFiles, *, accepted: Message, alpn: Sequence
         disable_stateless_session_resumption=True,
         disable_stateful_session_resumption=True,
         common_tls_context=_context(identity, accepted, list(alpn)),
+    )
+
+
+def public_tls(identity: IdentityFiles, *, alpn: Sequence[str]) -> Message:
+    """Give the transport socket of a listener that anybody may connect to.
+
+    Args:
+        identity: what is shown.
+        alpn: the protocols spoken.
+    """
+    return extension(
+        "envoy.transport_sockets.tls",
+        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        common_tls_context={
+            "alpn_protocols": list(alpn),
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+            "tls_certificate_sds_secret_configs": [_by_file(identity, _CERTIFICATE)],
+        },
     )
 
 

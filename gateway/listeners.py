@@ -6,26 +6,39 @@ from gateway.clusters import COLLECTOR
 from gateway.contract import Surface
 from gateway.filters import http_filters
 from gateway.headers import arrival
+from gateway.identity import public_tls
+from gateway.limits import Limits
 from gateway.replies import local_replies
-from gateway.runtime import Address, EdgeFiles, EdgeRuntime
+from gateway.routes import open_paths
+from gateway.runtime import Address, EdgeRuntime
 from gateway.xds import Message, extension, socket_address
 
 _BUFFER_BYTES: Final = 1024 * 1024
 
 
-def listeners(runtime: EdgeRuntime, surface: Surface, routes: Message) -> list[Message]:
+def listeners(runtime: EdgeRuntime, surface: Surface, limits: Limits, routes: Message) -> list[Message]:
     """Give the listeners.
 
     Args:
         runtime: of this edge.
         surface: what is exposed.
+        limits: its rate limits.
         routes: the route configuration both share.
     """
-    shared = {"route_config": routes, "local_reply_config": local_replies(), "access_log": [_access_log()]}
-    result = [_listener("plain", runtime.plain, _connection_manager(runtime, surface, shared, tls=False), None)]
-    if runtime.tls:
-        manager = _connection_manager(runtime, surface, shared, tls=True)
-        result.append(_listener("tls", runtime.tls, manager, _tls(runtime.files)))
+    shared = {
+        "route_config": routes,
+        "local_reply_config": local_replies(limits.longest_wait),
+        "access_log": [_access_log()],
+    }
+
+    def manager(*, tls: bool) -> Message:
+        filters = http_filters(runtime, surface, limits, tls=tls, open_paths=open_paths(runtime))
+        return _connection_manager(runtime, filters, shared, tls=tls)
+
+    result = [_listener("plain", runtime.plain, manager(tls=False), None)]
+    if runtime.tls and runtime.files.public:
+        public = public_tls(runtime.files.public, alpn=("h2", "http/1.1"))
+        result.append(_listener("tls", runtime.tls, manager(tls=True), public))
     return result
 
 
@@ -41,13 +54,13 @@ def _listener(name: str, address: Address, manager: Message, transport: Message 
     }
 
 
-def _connection_manager(runtime: EdgeRuntime, surface: Surface, shared: Message, *, tls: bool) -> Message:
+def _connection_manager(runtime: EdgeRuntime, filters: list[Message], shared: Message, *, tls: bool) -> Message:
     return extension(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="edge_tls" if tls else "edge",
         codec_type="AUTO",
-        http_filters=http_filters(runtime, surface, tls=tls),
+        http_filters=filters,
         early_header_mutation_extensions=[arrival()],
         **_trust(runtime),
         **_hygiene(),
@@ -162,21 +175,4 @@ def _access_log() -> Message:
         "envoy.access_loggers.stdout",
         "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
         log_format={"json_format": fields},
-    )
-
-
-def _tls(files: EdgeFiles) -> Message:
-    return extension(
-        "envoy.transport_sockets.tls",
-        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-        common_tls_context={
-            "alpn_protocols": ["h2", "http/1.1"],
-            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-            "tls_certificates": [
-                {
-                    "certificate_chain": {"filename": files.public_certificate},
-                    "private_key": {"filename": files.public_key},
-                }
-            ],
-        },
     )

@@ -6,9 +6,13 @@ else it becomes the body; that includes REST calls throughout, although their he
 """
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
+from google.protobuf.duration_pb2 import Duration
 from google.rpc.code_pb2 import (
     DEADLINE_EXCEEDED,
     INTERNAL,
@@ -20,16 +24,23 @@ from google.rpc.code_pb2 import (
     UNAVAILABLE,
     UNIMPLEMENTED,
 )
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from gateway.xds import Message, extension
+from mesh.decision import ADMIN
 from zoco.mesh.v1 import error_reason_pb2
 from zoco.mesh.v1.error_reason_pb2 import ErrorReason
 
 # Envoy's own names for where a reply came from.
 _BY_TRANSCODER: Final = "response.code_details.contains('grpc_json_transcode_failure')"
 _BY_ROUTE: Final = "response.code_details == 'direct_response'"
+_EXPIRED: Final = "response.code_details.contains('Jwt_is_expired')"
+_MISSING: Final = "response.code_details.contains('Jwt_is_missing') && !('authorization' in request.headers)"
+_NO_KEYS: Final = "response.code_details.contains('Jwks_remote_fetch_is_failed')"
+
+_CHALLENGE: Final = 'Bearer realm="zoco"'
+_INVALID: Final = 'Bearer realm="zoco", error="invalid_token"'
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,11 @@ class Reply:
         reason: of zoco.mesh.v1.ErrorReason.
         message: for a person.
         grpc: the code a gRPC client gets, where it is another one.
-        metadata: of the ErrorInfo that a gRPC client gets.
+        metadata: of the ErrorInfo.
+        when: what must hold beside the status; None: it is for all the rest of that status.
+        becomes: the HTTP status that the client gets instead.
+        challenge: how to authenticate (RFC 6750, 3), for a 401.
+        waits: whether it says when to come back.
     """
 
     status: int
@@ -51,24 +66,59 @@ class Reply:
     message: str
     grpc: int | None = None
     metadata: tuple[tuple[str, str], ...] = ()
+    when: Message | None = None
+    becomes: int | None = None
+    challenge: str = ""
+    waits: bool = False
 
 
 _MALFORMED: Final = error_reason_pb2.MALFORMED_REQUEST
 _DOWN: Final = error_reason_pb2.DEPENDENCY_UNAVAILABLE
 
+
+def cel(expression: str) -> Message:
+    """Give a filter that holds where a CEL expression over Envoy's attributes does."""
+    return {
+        "extension_filter": extension(
+            "envoy.access_loggers.extension_filters.cel",
+            "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+            expression=expression,
+        )
+    }
+
+
 REPLIES: Final = (
     Reply(400, INVALID_ARGUMENT, _MALFORMED, "the request cannot be read"),
-    Reply(401, UNAUTHENTICATED, error_reason_pb2.TOKEN_INVALID, "the access token is missing or not valid"),
-    Reply(403, PERMISSION_DENIED, error_reason_pb2.ROLE_REQUIRED, "this is not allowed"),
+    Reply(
+        *(401, UNAUTHENTICATED, error_reason_pb2.TOKEN_MISSING, "this call needs an access token"),
+        when=cel(_MISSING),
+        challenge=_CHALLENGE,
+    ),
+    Reply(
+        *(401, UNAUTHENTICATED, error_reason_pb2.TOKEN_EXPIRED, "the access token has expired; refresh it"),
+        when=cel(_EXPIRED),
+        challenge=_INVALID,
+    ),
+    # Whether the token holds is not known: nobody has given the keys yet.
+    Reply(401, UNAVAILABLE, _DOWN, "the service cannot be reached", when=cel(_NO_KEYS), becomes=503),
+    Reply(
+        *(401, UNAUTHENTICATED, error_reason_pb2.TOKEN_INVALID, "the access token is not valid"),
+        challenge=_INVALID,
+    ),
+    Reply(
+        *(403, PERMISSION_DENIED, error_reason_pb2.ROLE_REQUIRED, "this call is for administrators"),
+        metadata=(("required", ADMIN),),
+    ),
     Reply(404, NOT_FOUND, error_reason_pb2.METHOD_UNKNOWN, "there is nothing at this path", grpc=UNIMPLEMENTED),
     Reply(405, UNIMPLEMENTED, error_reason_pb2.METHOD_UNKNOWN, "this path does not take this method"),
     Reply(408, DEADLINE_EXCEEDED, error_reason_pb2.DEADLINE_OVER, "the request did not arrive in time"),
     Reply(413, INVALID_ARGUMENT, _MALFORMED, "the body is too large"),
     Reply(415, INVALID_ARGUMENT, _MALFORMED, "the body must be application/json"),
     Reply(426, INVALID_ARGUMENT, _MALFORMED, "this protocol is not spoken here"),
-    Reply(429, RESOURCE_EXHAUSTED, error_reason_pb2.RATE_LIMITED, "too many requests"),
+    Reply(429, RESOURCE_EXHAUSTED, error_reason_pb2.RATE_LIMITED, "too many requests", waits=True),
     Reply(431, INVALID_ARGUMENT, _MALFORMED, "the headers are too large"),
     Reply(500, INTERNAL, error_reason_pb2.INTERNAL_ERROR, "something went wrong"),
+    Reply(501, UNIMPLEMENTED, _MALFORMED, "compressed messages are not taken here"),
     Reply(502, UNAVAILABLE, _DOWN, "the service cannot be reached"),
     Reply(503, UNAVAILABLE, _DOWN, "the service cannot be reached"),
     Reply(504, DEADLINE_EXCEEDED, error_reason_pb2.DEADLINE_OVER, "the service did not answer in time"),
@@ -77,16 +127,24 @@ REPLIES: Final = (
 )
 
 
-def local_replies() -> Message:
-    """Give the HTTP connection manager's `local_reply_config`. The first mapper that matches is taken."""
+def local_replies(wait: timedelta) -> Message:
+    """Give the HTTP connection manager's `local_reply_config`. The first mapper that matches is taken.
+
+    Args:
+        wait: when to come back, for gRPC clients; REST clients are told to the second, as in Retry-After.
+    """
     plain = _any(_no_grpc_request(), _transcoded_request())
     return {
         "mappers": [
             _undecodable(),
-            *({"filter": all_of(status_is(reply.status), plain), **_as_body(reply)} for reply in REPLIES),
-            *({"filter": status_is(reply.status), **as_grpc(reply)} for reply in REPLIES),
+            *({"filter": all_of(plain, *_conditions(reply)), **_as_body(reply)} for reply in REPLIES),
+            *({"filter": all_of(*_conditions(reply)), **as_grpc(reply, wait)} for reply in REPLIES),
         ]
     }
+
+
+def _conditions(reply: Reply) -> list[Message]:
+    return [status_is(reply.status), *([reply.when] if reply.when else [])]
 
 
 def _undecodable() -> Message:
@@ -96,54 +154,72 @@ def _undecodable() -> Message:
 
 
 def _as_body(reply: Reply) -> Message:
-    body: dict[str, Any] = {
-        "code": reply.code,
-        "message": reply.message,
-        "details": [
-            {
-                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                "reason": ErrorReason.Name(reply.reason),
-                "domain": "zoco",
-                "metadata": {},
-            },
-            {
-                "@type": "type.googleapis.com/google.rpc.RequestInfo",
-                "requestId": "%REQ(X-REQUEST-ID)%",
-                "servingData": "",
-            },
-        ],
-    }
+    details: list[dict[str, Any]] = [
+        {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": ErrorReason.Name(reply.reason),
+            "domain": "zoco",
+            "metadata": dict(reply.metadata),
+        },
+        {
+            "@type": "type.googleapis.com/google.rpc.RequestInfo",
+            "requestId": "%REQ(X-REQUEST-ID)%",
+            "servingData": "",
+        },
+    ]
+    if reply.waits:
+        details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "%RESP(RETRY-AFTER)%s"})
     return {
+        **_changes(reply),
         "body_format_override": {
-            "json_format": body,
+            "json_format": {"code": reply.code, "message": reply.message, "details": details},
             "content_type": "application/json",
             # What Envoy refuses before it read the headers has no request id.
             "omit_empty_values": True,
-        }
+        },
     }
 
 
-def as_grpc(reply: Reply) -> Message:
-    """Give what a mapper does so that a gRPC client gets this reply with its details."""
+def as_grpc(reply: Reply, wait: timedelta | None = None) -> Message:
+    """Give what a mapper does so that a gRPC client gets this reply with its details.
+
+    Args:
+        reply: the reply.
+        wait: when to come back, where it says so.
+    """
     code = reply.code if reply.grpc is None else reply.grpc
     status = Status(code=code, message=reply.message)
     status.details.add().Pack(
         ErrorInfo(reason=ErrorReason.Name(reply.reason), domain="zoco", metadata=dict(reply.metadata))
     )
+    if reply.waits and wait is not None:
+        delay = Duration()
+        delay.FromTimedelta(wait)
+        status.details.add().Pack(RetryInfo(retry_delay=delay))
     details = base64.b64encode(status.SerializeToString(deterministic=True)).decode().rstrip("=")
     headers = {"grpc-status": str(code), "grpc-status-details-bin": details}
     return {
-        "headers_to_add": [
-            {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-            for key, value in headers.items()
-        ],
+        **_changes(reply, headers),
         "body_format_override": {"text_format_source": {"inline_string": reply.message}},
+    }
+
+
+def _changes(reply: Reply, headers: Mapping[str, str] = MappingProxyType({})) -> Message:
+    """Give what a mapper changes of status and headers."""
+    said = {**headers, **({"www-authenticate": reply.challenge} if reply.challenge else {})}
+    added = [
+        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        for key, value in said.items()
+    ]
+    return {
+        **({"status_code": reply.becomes} if reply.becomes else {}),
+        **({"headers_to_add": added} if added else {}),
     }
 
 
 def all_of(*filters: Message) -> Message:
     """Give a filter that holds where all of these do."""
-    return {"and_filter": {"filters": list(filters)}}
+    return {"and_filter": {"filters": list(filters)}} if len(filters) > 1 else filters[0]
 
 
 def _any(*filters: Message) -> Message:
@@ -169,14 +245,3 @@ def _no_grpc_request() -> Message:
 def _transcoded_request() -> Message:
     # Said by the transcoder: a client's own is removed on arrival.
     return {"header_filter": {"header": {"name": "x-envoy-original-path", "present_match": True}}}
-
-
-def cel(expression: str) -> Message:
-    """Give a filter that holds where a CEL expression over Envoy's attributes does."""
-    return {
-        "extension_filter": extension(
-            "envoy.access_loggers.extension_filters.cel",
-            "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-            expression=expression,
-        )
-    }

@@ -5,33 +5,32 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
+from gateway.authentication import no_token, token_wanted
+from gateway.authorization import unguarded
 from gateway.clusters import NOWHERE
 from gateway.contract import Surface
 from gateway.filters import transcoding
 from gateway.headers import MUTATION, rest_answer
+from gateway.limits import counted
 from gateway.templates import PathTemplate, parse_template
 from gateway.xds import Message, header_is
-from mesh.policy import HttpRoute
+from mesh.policy import HttpRoute, MethodPolicy
 
 _JSON: Final = r"(?i)application/json\s*(;.*)?"
 
 
 def rest_routes(surface: Surface) -> Iterator[Message]:
     """Give the routes of all google.api.http rules: what they take, and per path what they do not."""
-    bindings = [
-        (parse_template(route.path), route, surface.takes_json(method, route))
-        for method in surface.methods
-        for route in method.routes
-    ]
+    bindings = [(parse_template(route.path), route, method) for method in surface.methods for route in method.routes]
     # Fewer variables first: `/v1/products:batchGet` before `/v1/products/{id}`.
     bindings.sort(key=lambda binding: (len(binding[0].variables), binding[0].regex, binding[1].verb))
     for _, group in groupby(bindings, key=lambda binding: binding[0].regex):
         same_path = list(group)
-        for template, route, takes_json in same_path:
+        for template, route, method in same_path:
             if template.variables:
                 yield _repeated_variable(template, route)
-            yield _unsupported_type(template, route, takes_json=takes_json)
-            yield _transcoded(template, route)
+            yield _unsupported_type(template, route, takes_json=surface.takes_json(method, route))
+            yield _transcoded(template, route, method)
         yield wrong_method(_path(same_path[0][0]), [route.verb for _, route, _ in same_path])
 
 
@@ -44,16 +43,22 @@ def wrong_method(match: Message, allowed: Sequence[str]) -> Message:
 def refusal(match: Message, status: int, text: str | None = None) -> Message:
     """Give a route that answers with an error; its body is made in `replies`, which may use the text."""
     body = {"body": {"inline_string": text}} if text else {}
-    return {"match": match, "direct_response": {"status": status, **body}}
+    return {
+        "match": match,
+        "direct_response": {"status": status, **body},
+        # It is the same for everybody, and the router's to give: what asks who calls would answer first.
+        "typed_per_filter_config": {**no_token(), **unguarded()},
+    }
 
 
-def _transcoded(template: PathTemplate, route: HttpRoute) -> Message:
+def _transcoded(template: PathTemplate, route: HttpRoute, method: MethodPolicy) -> Message:
     return {
         "name": f"{route.verb} {route.path}",
         "match": {**_path(template), "headers": [header_is(":method", route.verb)]},
         # Once transcoded, a request is on its gRPC route. (It cannot be a direct response: CORS ignores those.)
         "route": {"cluster": NOWHERE},
-        "typed_per_filter_config": {**transcoding(), MUTATION: rest_answer()},
+        **counted(method.rate_limits),
+        "typed_per_filter_config": {**transcoding(), MUTATION: rest_answer(), **token_wanted(method)},
     }
 
 

@@ -10,23 +10,27 @@ cluster, deadline and retries twice, and what the transcoder lets pass (gRPC sen
 as it came.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Final
 
+from gateway.authentication import no_token, token_wanted
 from gateway.clusters import NOWHERE, PAGE
 from gateway.contract import Surface
 from gateway.filters import CORS
+from gateway.limits import PORTAL_LIMIT, counted
 from gateway.rest import refusal, rest_routes, wrong_method
 from gateway.rpc import rpc_route
 from gateway.runtime import PORTAL, EdgeRuntime
 from gateway.upstream import UNTOUCHED, retry_policy
 from gateway.xds import Message, header_is, typed
-from mesh.tuning import load_tuning
+from mesh.policy import MethodPolicy, RateLimit
+from mesh.tuning import Tuning
 
-_HEALTH: Final = "/grpc.health.v1.Health/Check"
+PAGE_PATH: Final = "/healthz"
+HEALTH: Final = "/grpc.health.v1.Health/Check"
 _HEALTH_DEADLINE: Final = timedelta(seconds=5)
-_REFLECTION: Final = (
+REFLECTION: Final = (
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 )
@@ -54,22 +58,25 @@ _ANSWER_HEADERS: Final = (
 )
 
 
-def virtual_host(runtime: EdgeRuntime, surface: Surface) -> Message:
+def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Message:
     """Give the one virtual host.
 
     Args:
         runtime: of this edge.
         surface: what is exposed.
+        tuning: how repeats are spaced.
     """
     return {
         "name": "edge",
         "domains": ["*"],
         "typed_per_filter_config": {CORS: _cors(runtime)},
         # Retries after an answer are the client's business.
-        "retry_policy": retry_policy(load_tuning(), UNTOUCHED, repeats=2),
+        "retry_policy": retry_policy(tuning, UNTOUCHED, repeats=2),
         "routes": [
             _preflight(),
-            *(rpc_route(method.path, method.workload, method.deadline) for method in surface.methods),
+            _two_tokens(),
+            _compressed(),
+            *map(_exposed, surface.methods),
             *_portal(runtime),
             *rest_routes(surface),
             refusal({"prefix": "/"}, 404),
@@ -77,17 +84,49 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface) -> Message:
     }
 
 
+def open_paths(runtime: EdgeRuntime) -> tuple[str, ...]:
+    """Give the paths of what the portal answers, which anybody may call."""
+    return (PAGE_PATH, HEALTH, *(REFLECTION if runtime.environment == "dev" else ()))
+
+
+def _exposed(method: MethodPolicy) -> Message:
+    return _checked(rpc_route(method.path, method.workload, method.deadline), token_wanted(method), method.rate_limits)
+
+
+def _checked(route: Message, token: Message, limits: Iterable[RateLimit]) -> Message:
+    return {**route, **counted(limits), "typed_per_filter_config": token}
+
+
 def _portal(runtime: EdgeRuntime) -> Iterator[Message]:
-    yield rpc_route(_HEALTH, PORTAL, _HEALTH_DEADLINE)
+    rpcs = [rpc_route(HEALTH, PORTAL, _HEALTH_DEADLINE)]
     if runtime.environment == "dev":
-        for path in _REFLECTION:
-            yield rpc_route(path, PORTAL, _REFLECTION_LIFE)
-    yield {
+        rpcs += [rpc_route(path, PORTAL, _REFLECTION_LIFE) for path in REFLECTION]
+    page = {
         "name": "healthz",
-        "match": {"path": "/healthz", "headers": [header_is(":method", "GET")]},
+        "match": {"path": PAGE_PATH, "headers": [header_is(":method", "GET")]},
         "route": {"cluster": PAGE, "timeout": "5s"},
     }
-    yield wrong_method({"path": "/healthz"}, ["GET"])
+    yield from (_checked(route, no_token(), [PORTAL_LIMIT]) for route in (*rpcs, page))
+    yield wrong_method({"path": PAGE_PATH}, ["GET"])
+
+
+def _two_tokens() -> Message:
+    """Give the refusal of a second Authorization header: who is meant must not depend on who reads it.
+
+    Envoy joins the values of one name by commas before it matches. No token has one (RFC 6750, 2.1).
+    """
+    joined = {"name": "authorization", "string_match": {"contains": ","}}
+    return refusal({"prefix": "/", "headers": [joined]}, 401)
+
+
+def _compressed() -> Message:
+    """Give the refusal of compressed gRPC messages: how large they get is known only once they are in memory."""
+    asked = {"name": "grpc-encoding", "present_match": True}
+    other = {"name": "grpc-encoding", "string_match": {"exact": "identity"}, "invert_match": True}
+    refused = refusal({"prefix": "/", "headers": [asked, other]}, 501)
+    # What is taken instead (gRPC over HTTP/2, Message-Encoding).
+    taken = {"header": {"key": "grpc-accept-encoding", "value": "identity"}}
+    return {**refused, "response_headers_to_add": [taken]}
 
 
 def _preflight() -> Message:

@@ -1,12 +1,12 @@
 """What one edge is told beyond the contract: where it listens, where the workloads are, which files it reads."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import PurePosixPath
 from typing import Final, Literal, Self
 
-from mesh.settings import TRUST_DOMAIN
+from gateway.identity import IdentityFiles
+from mesh.settings import TOKEN_AUDIENCE, TOKEN_ISSUER, TRUST_DOMAIN
 
 PORTAL: Final = "portal"
 """The workload that serves what belongs to no service."""
@@ -51,19 +51,13 @@ class EdgeFiles:
     """Files Envoy reads. PEM, absolute.
 
     Attributes:
-        certificate: of the workload `edge`, shown to the services.
-        key: of that certificate.
-        authority: certificates of the mesh's authority, which signs every workload.
-        public_certificate: what the TLS listener shows to clients; None where TLS ends before this edge.
-        public_key: of that certificate.
+        identity: of the workload `edge`, shown to the services.
+        public: what the TLS listener shows to clients; None where TLS ends before this edge.
         descriptors: the compiled contracts, `generated/descriptors.binpb`.
     """
 
-    certificate: str
-    key: str
-    authority: str
-    public_certificate: str | None
-    public_key: str | None
+    identity: IdentityFiles
+    public: IdentityFiles | None
     descriptors: str
 
 
@@ -72,7 +66,7 @@ class EdgeRuntime:
     """One edge.
 
     Attributes:
-        environment: `production` switches reflection off.
+        environment: `production` switches reflection off, and chooses the profile of rate limits.
         plain: where HTTP/1.1 and cleartext HTTP/2 are served.
         tls: where the same is served over TLS; None switches it off.
         admin: Envoy's own page; always on a loopback address.
@@ -83,6 +77,9 @@ class EdgeRuntime:
         trusted_hops: proxies in front of this edge whose X-Forwarded-For is believed.
         trace_collector: OTLP/gRPC collector for the edge's own spans; None sends none, the trace still starts here.
         trace_ratio: share of the traces begun here that is recorded, 0 to 1.
+        token_issuer: `iss` of access tokens.
+        token_audience: `aud` of access tokens.
+        trust_domain: of all workloads' SPIFFE ids.
     """
 
     environment: Literal["dev", "production"]
@@ -96,14 +93,16 @@ class EdgeRuntime:
     trusted_hops: int = 0
     trace_collector: str | None = None
     trace_ratio: float = 1.0
-    trust_domain: str = field(default=TRUST_DOMAIN)
+    token_issuer: str = TOKEN_ISSUER
+    token_audience: str = TOKEN_AUDIENCE
+    trust_domain: str = TRUST_DOMAIN
 
     def __post_init__(self) -> None:
         """Refuse what would be unsafe."""
         if not self.admin.numeric or not ip_address(self.admin.host).is_loopback:
             raise ValueError(f"Envoy's admin page must stay on a loopback address, not {self.admin.host}.")
-        if self.tls and not (self.files.public_certificate and self.files.public_key):
-            raise ValueError("The TLS listener needs a certificate and its key.")
+        if self.tls and not self.files.public:
+            raise ValueError("The TLS listener needs a certificate.")
 
     def spiffe_id(self, workload: str) -> str:
         """Give the identity that a workload's certificate must carry."""
@@ -116,7 +115,6 @@ def cluster_runtime(workloads: Iterable[str]) -> EdgeRuntime:
     Args:
         workloads: names in the catalog, without the portal.
     """
-    identity, public = PurePosixPath("/var/run/zoco/pki"), PurePosixPath("/var/run/zoco/edge-tls")
     return EdgeRuntime(
         environment="production",
         plain=Address("0.0.0.0", 8080),  # noqa: S104 - an edge is there to be reached
@@ -126,11 +124,8 @@ def cluster_runtime(workloads: Iterable[str]) -> EdgeRuntime:
         page=(f"{PORTAL}:8080",),
         trace_ratio=0.1,
         files=EdgeFiles(
-            certificate=str(identity / "cert.pem"),
-            key=str(identity / "key.pem"),
-            authority=str(identity / "ca.pem"),
-            public_certificate=str(public / "cert.pem"),
-            public_key=str(public / "key.pem"),
+            identity=IdentityFiles("/var/run/zoco/pki", "/etc/zoco/sds/edge"),
+            public=IdentityFiles("/var/run/zoco/edge-tls", "/etc/zoco/sds/edge-tls"),
             descriptors="/etc/zoco/descriptors.binpb",
         ),
     )

@@ -1,9 +1,10 @@
 """Envoy's configuration as plain data: the few shapes that repeat everywhere."""
 
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from gateway.runtime import Address
+if TYPE_CHECKING:
+    from gateway.runtime import Address  # which knows files of identities, which are made of the shapes here
 
 Message: TypeAlias = dict[str, Any]
 """An xDS message in its JSON form, with snake_case names."""
@@ -30,7 +31,7 @@ def seconds(duration: timedelta | float) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".") + "s"
 
 
-def socket_address(address: Address) -> Message:
+def socket_address(address: "Address") -> Message:
     """Give a core.v3.Address."""
     return {"socket_address": {"address": address.host, "port_value": address.port}}
 

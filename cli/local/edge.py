@@ -14,11 +14,13 @@ from cli.local.process import ProcessSpec
 from cli.local.settings import PROJECT
 from cli.local.shop import Shop
 from cli.local.spawning import Program
+from gateway.identity import IdentityFiles
 from gateway.runtime import Address, EdgeFiles, EdgeRuntime
 from mesh.policy import DESCRIPTORS
 
 _DRAIN_SECONDS = 5.0
 _POLL_SECONDS = 0.05
+_SECRETS = "edge-sds"
 
 
 def has_edge() -> bool:
@@ -30,10 +32,15 @@ def edge_process(shop: Shop) -> ProcessSpec:
     """Write Envoy's configuration and return how to run it."""
     binary = binaries.envoy(shop.settings.envoy)
     # Rendering reads every contract: only a start pays for that import.
-    from gateway.edge import render  # noqa: PLC0415
+    from gateway.edge import render, secret_files  # noqa: PLC0415
 
+    runtime = _runtime(shop)
     path = shop.home.config / "edge.yaml"
-    write_private(path, render(_runtime(shop)))
+    write_private(path, render(runtime))
+    for name, text in secret_files(runtime).items():
+        file = shop.home.config / _SECRETS / name
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(file, text)
     admin = shop.ports.edge_admin
     return ProcessSpec(
         name="edge",
@@ -66,8 +73,7 @@ def _workers() -> int:
 
 
 def _runtime(shop: Shop) -> EdgeRuntime:
-    identity, public = shop.home.pki / "edge", shop.home.pki / EDGE_TLS
-    ports = shop.ports
+    secrets, ports = shop.home.config / _SECRETS, shop.ports
     return EdgeRuntime(
         environment=shop.settings.env,
         plain=Address(LOOPBACK, ports.edge),
@@ -76,13 +82,12 @@ def _runtime(shop: Shop) -> EdgeRuntime:
         workloads={name: tuple(targets) for name, targets in shop.peers().items()},
         page=(f"{LOOPBACK}:{ports.page}",),
         files=EdgeFiles(
-            certificate=str(identity / "cert.pem"),
-            key=str(identity / "key.pem"),
-            authority=str(identity / "ca.pem"),
-            public_certificate=str(public / "cert.pem"),
-            public_key=str(public / "key.pem"),
+            identity=IdentityFiles(str(shop.home.pki / "edge"), str(secrets / "edge")),
+            public=IdentityFiles(str(shop.home.pki / EDGE_TLS), str(secrets / EDGE_TLS)),
             descriptors=str(DESCRIPTORS),
         ),
+        token_issuer=shop.settings.token_issuer,
+        token_audience=shop.settings.token_audience,
         origins=("http://localhost:3000", f"http://localhost:{ports.edge}", f"http://{LOOPBACK}:{ports.edge}"),
     )
 

@@ -7,6 +7,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cli.failures import Failure
+from mesh.settings import TOKEN_AUDIENCE, TOKEN_ISSUER
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEFAULT_EDGE_PORT = 8080
@@ -53,6 +54,8 @@ class LocalSettings(BaseSettings):
         validation_alias=AliasChoices("NATS_URL"),
         description="A NATS server of yours with JetStream; ours is not started.",
     )
+    token_issuer: str = Field(default=TOKEN_ISSUER, description="`iss` of access tokens.")
+    token_audience: str = Field(default=TOKEN_AUDIENCE, description="`aud` of access tokens.")
     signing_key_lead_seconds: float = Field(
         default=120.0, ge=0, description="How long a new key is published before it signs tokens."
     )

@@ -23,7 +23,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_edge(pki: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
     async with AsyncExitStack() as stack:
-        yield await start_edge(stack, pki, tmp_path_factory.mktemp("edge"))
+        yield await start_edge(stack, pki, tmp_path_factory.mktemp("edge"), signed_in=True)
 
 
 @pytest.fixture

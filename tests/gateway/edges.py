@@ -6,20 +6,24 @@ import struct
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import grpc
 import httpx
+import yaml
 
 from cli.local.binaries import envoy
-from gateway.edge import render
+from gateway.edge import render, secret_files
+from gateway.identity import IdentityFiles
 from gateway.portal.process import start as start_portal
 from gateway.portal.settings import PortalSettings
 from gateway.runtime import PORTAL, Address, EdgeFiles, EdgeRuntime
 from mesh.policy import DESCRIPTORS
 from tests.gateway.neighbours import Neighbour, policy
+from tests.gateway.signing_in import bearer_interceptors
+from tests.harness import Tokens
 
 LOOPBACK = "127.0.0.1"
 ORIGIN = "http://localhost:3000"
@@ -27,7 +31,13 @@ ORIGIN = "http://localhost:3000"
 
 @dataclass
 class Edge:
-    """A running edge and what stands behind it."""
+    """A running edge and what stands behind it.
+
+    Attributes:
+        tokens: whose keys the user service behind it publishes.
+        bearer: the access token that `rest` and the channels show of themselves; None shows none.
+        bare: a channel that shows none in any case.
+    """
 
     url: str
     tls_url: str
@@ -38,13 +48,29 @@ class Edge:
     client: httpx.AsyncClient
     channel: grpc.aio.Channel
     secure_channel: grpc.aio.Channel
+    bare: grpc.aio.Channel
+    tokens: Tokens
+    bearer: str | None
+    process: asyncio.subprocess.Process
 
     def of(self, path: str) -> Neighbour:
         """Give the neighbour that serves a gRPC path."""
         return self.neighbours[policy().methods[path].workload]
 
-    async def rest(self, verb: str, path: str, **arguments: Any) -> httpx.Response:
-        return await self.client.request(verb, self.url + path, **arguments)
+    async def rest(self, verb: str, path: str, *, headers: Any = None, **arguments: Any) -> httpx.Response:
+        sent = {**self.shown, **dict(headers or {})}
+        return await self.client.request(verb, self.url + path, headers=sent, **arguments)
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """The header with the token, if there is one."""
+        return {"authorization": f"Bearer {self.bearer}"} if self.bearer else {}
+
+    async def stats(self, pattern: str) -> dict[str, int]:
+        """Give Envoy's own counters whose name matches."""
+        answer = await self.client.get(f"{self.admin}/stats", params={"filter": pattern})
+        found = (line.rsplit(": ", 1) for line in answer.text.splitlines())
+        return {name: int(value) for name, value in found if value.isdecimal()}
 
     def forget(self) -> None:
         for neighbour in self.neighbours.values():
@@ -55,10 +81,11 @@ def edge_runtime(
     pki: Path,
     workloads: Mapping[str, Sequence[str]],
     page: str,
+    directory: Path,
     *,
     environment: Literal["dev", "production"] = "dev",
 ) -> EdgeRuntime:
-    """Describe an edge on free ports of this machine."""
+    """Describe an edge on free ports of this machine; its files go to the directory."""
     free = Address(LOOPBACK, 0)
     return EdgeRuntime(
         environment=environment,
@@ -68,11 +95,8 @@ def edge_runtime(
         workloads={name: tuple(addresses) for name, addresses in workloads.items()},
         page=(page,),
         files=EdgeFiles(
-            certificate=str(pki / "edge/cert.pem"),
-            key=str(pki / "edge/key.pem"),
-            authority=str(pki / "edge/ca.pem"),
-            public_certificate=str(pki / "edge-tls/cert.pem"),
-            public_key=str(pki / "edge-tls/key.pem"),
+            identity=IdentityFiles(str(pki / "edge"), str(directory / "sds/edge")),
+            public=IdentityFiles(str(pki / "edge-tls"), str(directory / "sds/edge-tls")),
             descriptors=str(DESCRIPTORS),
         ),
         origins=(ORIGIN,),
@@ -87,6 +111,9 @@ async def start_edge(
     environment: Literal["dev", "production"] = "dev",
     also: Mapping[str, Neighbour] | None = None,
     instead: Mapping[str, Neighbour] | None = None,
+    tokens: Tokens | None = None,
+    signed_in: bool = False,
+    alter: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Edge:
     """Start neighbours, portal and Envoy; all end with the stack.
 
@@ -97,8 +124,14 @@ async def start_edge(
         environment: of the edge and the portal.
         also: a second process of a workload.
         instead: what stands where a workload's only process should; nobody waits until it is healthy.
+        tokens: whose keys the user service publishes.
+        signed_in: whether calls show an administrator's token where they name none.
+        alter: changes the configuration before Envoy reads it.
     """
     neighbours = {name: Neighbour(name, pki / name) for name in policy().workloads} | dict(instead or {})
+    tokens = tokens or Tokens()
+    for neighbour in (*neighbours.values(), *(also or {}).values()):
+        neighbour.keys = tokens
     for neighbour in (*neighbours.values(), *(also or {}).values()):
         await neighbour.start()
         stack.push_async_callback(neighbour.kill)
@@ -111,16 +144,20 @@ async def start_edge(
         pki,
         {**addresses, PORTAL: [f"{LOOPBACK}:{portal.port}"]},
         f"{LOOPBACK}:{portal.page_port}",
+        directory,
         environment=environment,
     )
-    admin = await _start_envoy(stack, runtime, directory)
+    process, admin = await _start_envoy(stack, runtime, directory, alter)
     client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=15))
     plain, tls = await _listeners(client, admin)
-    channel = grpc.aio.insecure_channel(f"{LOOPBACK}:{plain}")
-    stack.push_async_callback(channel.close)
+    bearer = tokens.admin() if signed_in else None
+    shows = bearer_interceptors(bearer) if bearer else ()
+    channel = grpc.aio.insecure_channel(f"{LOOPBACK}:{plain}", interceptors=shows)
+    bare = grpc.aio.insecure_channel(f"{LOOPBACK}:{plain}")
     root = grpc.ssl_channel_credentials((pki / "ca.pem").read_bytes())
-    secure = grpc.aio.secure_channel(f"localhost:{tls}", root)
-    stack.push_async_callback(secure.close)
+    secure = grpc.aio.secure_channel(f"localhost:{tls}", root, interceptors=shows)
+    for each in (channel, bare, secure):
+        stack.push_async_callback(each.close)
     edge = Edge(
         url=f"http://{LOOPBACK}:{plain}",
         tls_url=f"https://localhost:{tls}",
@@ -131,9 +168,21 @@ async def start_edge(
         client=client,
         channel=channel,
         secure_channel=secure,
+        bare=bare,
+        tokens=tokens,
+        bearer=bearer,
+        process=process,
     )
     await until(lambda: _all_healthy(client, admin, set(instead or {})), "all clusters are healthy")
     return edge
+
+
+def write_secrets(runtime: EdgeRuntime, directory: Path) -> None:
+    """Write the SDS files of an edge that `edge_runtime` described."""
+    for name, text in secret_files(runtime).items():
+        path = directory / "sds" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
 
 def portal_settings(
@@ -181,9 +230,14 @@ def grpc_web_frames(body: bytes) -> list[tuple[int, bytes]]:
     return frames
 
 
-async def _start_envoy(stack: AsyncExitStack, runtime: EdgeRuntime, directory: Path) -> str:
+async def _start_envoy(
+    stack: AsyncExitStack, runtime: EdgeRuntime, directory: Path, alter: Callable[[dict[str, Any]], None]
+) -> tuple[asyncio.subprocess.Process, str]:
     config, admin = directory / "edge.yaml", directory / "admin.txt"
-    config.write_text(render(replace(runtime)))
+    settings = yaml.safe_load(render(runtime))
+    alter(settings)
+    config.write_text(yaml.safe_dump(settings))
+    write_secrets(runtime, directory)
     with (directory / "envoy.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             str(envoy(None)),
@@ -206,7 +260,7 @@ async def _start_envoy(stack: AsyncExitStack, runtime: EdgeRuntime, directory: P
         return admin.exists() and bool(admin.read_text())
 
     await until(listens, "Envoy's admin page is up")
-    return f"http://{admin.read_text().strip()}"
+    return process, f"http://{admin.read_text().strip()}"
 
 
 async def _listeners(client: httpx.AsyncClient, admin: str) -> tuple[int, int]:
@@ -215,7 +269,8 @@ async def _listeners(client: httpx.AsyncClient, admin: str) -> tuple[int, int]:
     async def known() -> bool:
         answer = await client.get(f"{admin}/listeners?format=json")
         for status in json.loads(answer.text).get("listener_statuses", ()):
-            ports[status["name"]] = status["local_address"]["socket_address"]["port_value"]
+            if socket := status["local_address"].get("socket_address"):
+                ports[status["name"]] = socket["port_value"]
         return {"plain", "tls"} <= ports.keys()
 
     await until(known, "Envoy's listeners are up")
@@ -229,5 +284,6 @@ async def _all_healthy(client: httpx.AsyncClient, admin: str, excepted: set[str]
         for cluster in json.loads(answer.text)["cluster_statuses"]
         if cluster["name"] not in excepted
         for host in cluster.get("host_statuses", ())
+        if "socket_address" in host["address"]
     ]
     return len(hosts) > 1 and not any(host["health_status"].get("failed_active_health_check") for host in hosts)

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2, message_factory
+from google.protobuf import any_pb2, json_format, message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_status import rpc_status
 
+from gateway.keys import CORRELATION
 from mesh.health import Health
 from mesh.policy import MethodPolicy, Policy, load_policy
+from tests.harness import Tokens
 
 Answer = Callable[[Any, Any], Awaitable[Message] | AsyncIterator[Message]]
 """What a method does: (request, context) -> the answer, or a stream of them."""
@@ -70,7 +72,10 @@ class Call:
 
 @dataclass
 class Neighbour:
-    """One process of a workload. Methods that are not told what to do give an empty message, or an empty stream."""
+    """One process of a workload. Methods that are not told what to do give an empty message, or an empty stream.
+
+    Where it has `keys`, it publishes them.
+    """
 
     workload: str
     identity: Path
@@ -79,6 +84,8 @@ class Neighbour:
     health: Health | None = None
     interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
     port: int = 0
+    keys: Tokens | None = None
+    key_fetches: int = 0
     _server: grpc.aio.Server | None = None
 
     @property
@@ -117,14 +124,21 @@ class Neighbour:
         path = f"/{method.containing_service.full_name}/{method.name}"
         request_class = message_factory.GetMessageClass(method.input_type)
         response_class = message_factory.GetMessageClass(method.output_type)
+        publisher = policy().token_keys
+        token_keys = publisher.path if publisher else ""
 
         def note(request: Message, context: Any) -> None:
             metadata = dict(context.invocation_metadata())
             self.calls.append(Call(path, request, metadata, context.time_remaining()))
 
         async def unary(request: Message, context: Any) -> Message:
-            note(request, context)
+            if dict(context.invocation_metadata()).get("x-correlation-id") == CORRELATION:
+                self.key_fetches += 1  # by the edge for itself: no client asked
+            else:
+                note(request, context)
             if path not in self.answers:
+                if self.keys and path == token_keys:
+                    return json_format.ParseDict(dict(await self.keys.key_set()), response_class())
                 return response_class()
             answer = self.answers[path](request, context)
             assert inspect.isawaitable(answer)

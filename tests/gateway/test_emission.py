@@ -17,7 +17,8 @@ from gateway.edge import GENERATED, bootstrap, emit, render
 from gateway.runtime import PORTAL, Address, EdgeRuntime, cluster_runtime
 from mesh.compiler import CompileError
 from mesh.policy import DESCRIPTORS, Audience
-from tests.gateway.edges import edge_runtime
+from mesh.tuning import load_tuning
+from tests.gateway.edges import edge_runtime, write_secrets
 from tests.gateway.neighbours import policy
 from zoco.mesh.v1 import policy_pb2
 
@@ -35,9 +36,9 @@ def descriptors() -> FileDescriptorSet:
 
 
 @pytest.fixture
-def runtime(pki: Path) -> EdgeRuntime:
+def runtime(pki: Path, tmp_path: Path) -> EdgeRuntime:
     addresses = {name: [f"127.0.0.1:{port}"] for port, name in enumerate([*policy().workloads, PORTAL], start=5001)}
-    return edge_runtime(pki, addresses, "127.0.0.1:5100")
+    return edge_runtime(pki, addresses, "127.0.0.1:5100", tmp_path)
 
 
 def test_the_same_contract_gives_the_same_bytes(descriptors: FileDescriptorSet) -> None:
@@ -45,7 +46,8 @@ def test_the_same_contract_gives_the_same_bytes(descriptors: FileDescriptorSet) 
     shuffled = FileDescriptorSet()
     shuffled.file.extend(reversed(descriptors.file))
     assert emit(shuffled) == first
-    assert first.keys() == {GENERATED}
+    secrets = {"edge/certificate.yaml", "edge/authority.yaml", "edge-tls/certificate.yaml"}
+    assert first.keys() == {GENERATED, *(f"envoy/sds/{name}" for name in secrets)}
 
 
 @pytest.mark.parametrize("environment", ["dev", "production"])
@@ -53,6 +55,7 @@ def test_envoy_accepts_it(runtime: EdgeRuntime, tmp_path: Path, environment: Any
     path = tmp_path / "edge.yaml"
     collector = replace(runtime, environment=environment, trace_collector="collector:4317", trusted_hops=1)
     path.write_text(render(collector))
+    write_secrets(collector, tmp_path)
     done = subprocess.run(
         [str(envoy(None)), "--mode", "validate", "--config-path", str(path)],
         capture_output=True,
@@ -99,15 +102,15 @@ def test_every_workload_is_reached_by_mutual_tls_under_its_own_identity(runtime:
     clusters = {each["name"]: each for each in yaml.safe_load(render(runtime))["static_resources"]["clusters"]}
     for name in [*policy().workloads, PORTAL, PAGE]:
         tls = clusters[name]["transport_socket"]["typed_config"]["common_tls_context"]
-        (san,) = tls["validation_context"]["match_typed_subject_alt_names"]
+        (san,) = tls["combined_validation_context"]["default_validation_context"]["match_typed_subject_alt_names"]
         assert san == {"san_type": "URI", "matcher": {"exact": f"spiffe://zoco.local/{name.removesuffix('-page')}"}}
-        assert tls["tls_certificates"]
+        assert tls["tls_certificate_sds_secret_configs"]
 
 
 def test_in_a_cluster_workloads_are_names_and_on_one_machine_addresses(runtime: EdgeRuntime) -> None:
     surface = read_surface(FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()))
     for description, kind in ((runtime, "STATIC"), (cluster_runtime(surface.workloads), "STRICT_DNS")):
-        config = bootstrap(description, surface)
+        config = bootstrap(description, surface, load_tuning())
         kinds = {each["name"]: each["type"] for each in config["static_resources"]["clusters"]}
         assert {kinds[name] for name in surface.workloads} == {kind}
 
@@ -121,7 +124,7 @@ def test_an_unreachable_workload_an_open_admin_page_and_tls_without_a_certificat
     with pytest.raises(ValueError, match="loopback"):
         replace(runtime, admin=Address("192.0.2.1", 9901))
     with pytest.raises(ValueError, match="certificate"):
-        replace(runtime, files=replace(runtime.files, public_key=None))
+        replace(runtime, files=replace(runtime.files, public=None))
     with pytest.raises(ValueError, match="HOST:PORT"):
         Address.parse("order")
     assert Address.parse("[::1]:80") == Address("::1", 80)

@@ -31,7 +31,7 @@ async def twin(pki: Path) -> Neighbour:
 async def edge(pki: Path, tmp_path: Path, twin: Neighbour) -> AsyncIterator[Edge]:
     """An edge of its own for each test, with two order processes."""
     async with AsyncExitStack() as stack:
-        yield await start_edge(stack, pki, tmp_path, also={"order": twin})
+        yield await start_edge(stack, pki, tmp_path, also={"order": twin}, signed_in=True)
 
 
 async def test_calls_go_round_the_processes_and_a_dead_one_costs_nobody_a_call(edge: Edge, twin: Neighbour) -> None:
@@ -92,7 +92,7 @@ async def test_a_process_with_another_identity_is_not_trusted(pki: Path, tmp_pat
     """Whoever sits at the address of a workload without its certificate gets nothing, not even a health check."""
     impostor = Neighbour("order", pki / "product")
     async with AsyncExitStack() as stack:
-        edge = await start_edge(stack, pki, tmp_path, instead={"order": impostor})
-        answer = await edge.rest("GET", "/v1/orders/o1", headers={"authorization": "Bearer secret"})
+        edge = await start_edge(stack, pki, tmp_path, instead={"order": impostor}, signed_in=True)
+        answer = await edge.rest("GET", "/v1/orders/o1")
         assert answer.status_code == 503
         assert not impostor.calls

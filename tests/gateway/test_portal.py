@@ -292,8 +292,9 @@ async def _reflect(edge: Edge, version: str, **question: str) -> reflection_pb2.
 
 async def _grpcurl(edge: Edge, *arguments: str, data: str | None = None, fails: bool = False) -> str:
     given = ("-d", data) if data else ()
+    shown = [part for name, value in edge.shown.items() for part in ("-H", f"{name}: {value}")]
     process = await asyncio.create_subprocess_exec(
-        *(str(GRPCURL), "-plaintext", *given, edge.url.removeprefix("http://"), *arguments),
+        *(str(GRPCURL), "-plaintext", *shown, *given, edge.url.removeprefix("http://"), *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )

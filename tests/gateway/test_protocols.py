@@ -90,7 +90,7 @@ async def test_tls_offers_http_2_and_http_1(edge: Edge) -> None:
     answer = await OrderServiceStub(edge.secure_channel).GetOrder(GetOrderRequest(id="o1"))
     assert answer == Order()
     async with httpx.AsyncClient(verify=ssl.create_default_context(cafile=edge.authority), trust_env=False) as client:
-        rest = await client.get(f"{edge.tls_url}/v1/orders/o1")
+        rest = await client.get(f"{edge.tls_url}/v1/orders/o1", headers=edge.shown)
     assert rest.status_code == 200
     assert "strict-transport-security" not in rest.headers, "in dev it would bind every other server on localhost"
 
@@ -105,7 +105,7 @@ async def test_a_watch_over_rest_is_server_sent_events_as_they_happen(edge: Edge
         yield WatchOrderResponse(end=StreamEnd(), position="2")
 
     edge.of(WATCH_ORDER).answers[WATCH_ORDER] = watch
-    async with edge.client.stream("GET", f"{edge.url}/v1/orders/o1:watch") as answer:
+    async with edge.client.stream("GET", f"{edge.url}/v1/orders/o1:watch", headers=edge.shown) as answer:
         assert answer.headers["content-type"] == "text/event-stream"
         lines = answer.aiter_lines()
         first = await _event(lines)
@@ -156,7 +156,7 @@ async def test_a_reader_who_leaves_ends_the_watch_at_the_service(edge: Edge) -> 
             ended.append(request.id)
 
     edge.of(WATCH_ORDER).answers[WATCH_ORDER] = watch
-    async with edge.client.stream("GET", f"{edge.url}/v1/orders/rest:watch") as answer:
+    async with edge.client.stream("GET", f"{edge.url}/v1/orders/rest:watch", headers=edge.shown) as answer:
         await _event(answer.aiter_lines())
     call = OrderServiceStub(edge.channel).WatchOrder(WatchOrderRequest(id="native"))
     await call.read()

@@ -1,0 +1,73 @@
+"""The way from the edge to itself by which it asks for the keys of tokens: REST in, the RPC out, inside the process."""
+
+from datetime import timedelta
+from typing import Final
+
+from gateway.authentication import KEYS
+from gateway.clusters import NOWHERE
+from gateway.contract import Surface
+from gateway.filters import router, transcoder, transcoding
+from gateway.runtime import EdgeRuntime
+from gateway.xds import Message, extension, header_is, seconds
+
+CORRELATION: Final = "edge-token-keys"
+"""The correlation id of these calls: so the logs of the workload that answers show who asked and why."""
+
+_AT_ONCE: Final = 16
+_RATE: Final = {"max_tokens": 20, "tokens_per_fill": 20, "fill_interval": seconds(timedelta(seconds=1))}
+
+
+def keys_listener(runtime: EdgeRuntime, surface: Surface) -> Message:
+    """Give the listener, which has no address: only a cluster of the same process reaches it."""
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    # While there are no keys at all, every call that brings a token asks for them.
+    limiter = extension(
+        "envoy.filters.http.local_ratelimit",
+        "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        stat_prefix="token_keys",
+        token_bucket=_RATE,
+        filter_enabled=always,
+        filter_enforced=always,
+    )
+    manager = extension(
+        "envoy.filters.network.http_connection_manager",
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="token_keys",
+        http_filters=[limiter, transcoder(runtime, {surface.keys.service}), router()],
+        route_config={"name": KEYS, "virtual_hosts": [_virtual_host(surface)]},
+    )
+    return {"name": KEYS, "internal_listener": {}, "filter_chains": [{"filters": [manager]}]}
+
+
+def keys_cluster() -> Message:
+    """Give the cluster whose only member is that listener."""
+    address = {"envoy_internal_address": {"server_listener_name": KEYS}}
+    bounds = {"max_connections": _AT_ONCE, "max_pending_requests": _AT_ONCE, "max_requests": _AT_ONCE}
+    return {
+        "name": KEYS,
+        "type": "STATIC",
+        "connect_timeout": seconds(1.0),
+        "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", **bounds}]},
+        "load_assignment": {
+            "cluster_name": KEYS,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    }
+
+
+def _virtual_host(surface: Surface) -> Message:
+    rest = {
+        "match": {"path": surface.keys_route.path, "headers": [header_is(":method", "GET")]},
+        "route": {"cluster": NOWHERE},
+        "typed_per_filter_config": transcoding(),
+    }
+    rpc = {
+        "match": {"path": surface.keys.path},
+        "route": {
+            "cluster": surface.keys.workload,
+            "timeout": "0s",
+            "max_stream_duration": {"max_stream_duration": seconds(surface.keys.deadline)},
+        },
+    }
+    said = {"header": {"key": "x-correlation-id", "value": CORRELATION}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return {"name": KEYS, "domains": ["*"], "routes": [rest, rpc], "request_headers_to_add": [said]}
