@@ -1,7 +1,6 @@
 """Whose access tokens are refused although they have not expired: known of in every process that verifies tokens."""
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,10 +15,10 @@ difference of clocks."""
 
 
 class Revocations:
-    """By person, the last second whose tokens are refused. What is told comes from `mesh.bus.revocations`.
+    """By person, up to when their tokens are refused. What is told comes from `mesh.bus.revocations`.
 
-    Tokens say in whole seconds when they were issued, so all of the second in which something was revoked are refused;
-    whoever issues tokens sees to it that one issued after a revocation says a later second.
+    A token that says in whole seconds when it was issued counts as issued at the beginning of its second: the one that
+    a person gets within the second of a revocation is refused, too. Ours say it to the microsecond.
 
     Memory is bounded by how many people are revoked within 16 minutes.
 
@@ -29,7 +28,7 @@ class Revocations:
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._refused_until: dict[str, int] = {}
+        self._refused_until: dict[str, float] = {}
         self._streams: dict[str, set[_Stream]] = {}
 
     def __len__(self) -> int:
@@ -38,12 +37,12 @@ class Revocations:
 
     def revoke(self, person: str, moment: datetime) -> None:
         """From now on refuses the tokens that a person was given up to a moment; ends the streams opened with them."""
-        second = math.floor(moment.timestamp())
-        if self._is_over(second) or second <= self._refused_until.get(person, -1):
+        until = moment.timestamp()
+        if self._is_over(until) or until <= self._refused_until.get(person, 0.0):
             return
-        self._refused_until[person] = second
+        self._refused_until[person] = until
         for stream in tuple(self._streams.get(person, ())):
-            if stream.issued_at <= second:
+            if stream.issued_at <= until:
                 stream.end()
 
     def refuses(self, person: str, issued_at: float) -> bool:
@@ -53,13 +52,13 @@ class Revocations:
             person: Its subject.
             issued_at: Its `iat`.
         """
-        second = self._refused_until.get(person)
-        return second is not None and issued_at < second + 1
+        until = self._refused_until.get(person)
+        return until is not None and issued_at <= until
 
     def forget(self) -> None:
         """Drops what cannot matter any more: every token it would refuse has expired."""
-        for person, second in list(self._refused_until.items()):
-            if self._is_over(second):
+        for person, until in list(self._refused_until.items()):
+            if self._is_over(until):
                 del self._refused_until[person]
 
     @asynccontextmanager
@@ -87,8 +86,8 @@ class Revocations:
             if not present and self._streams.get(person) is present:
                 del self._streams[person]
 
-    def _is_over(self, second: int) -> bool:
-        return second + REMEMBERED.total_seconds() < self._clock()
+    def _is_over(self, until: float) -> bool:
+        return until + REMEMBERED.total_seconds() < self._clock()
 
 
 class _Stream:

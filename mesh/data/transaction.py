@@ -1,6 +1,7 @@
 """One attempt at one unit of work: its statements, its events, and what happens once it is committed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from google.protobuf.message import Message
@@ -36,16 +37,23 @@ class Transaction:
         assert isinstance(result, CursorResult)  # noqa: S101 - always so for a Core connection; narrows the type only
         return result
 
-    def publish(self, event: Message, *, aggregate_id: str, version: int) -> None:
+    def publish(self, event: Message, *, aggregate_id: str, version: int, time: datetime | None = None) -> None:
         """Publishes an event if this transaction commits, and never otherwise.
 
         The subject is the message's full name. Events of one aggregate are numbered by `version`, rising by one with
         each; two transactions that publish the same version collide, and the later is Aborted with CONCURRENT_CHANGE.
 
+        Args:
+            event: What happened.
+            aggregate_id: To what.
+            version: Its place among the aggregate's events.
+            time: When it happened, where that was written down already; now if None.
+
         Raises:
             ValueError: The event is too large for the broker, or the version is not positive.
         """
-        self._events.append(outbox.record(event, aggregate_id=aggregate_id, version=version, time=self.clock()))
+        moment = self.clock() if time is None else time
+        self._events.append(outbox.record(event, aggregate_id=aggregate_id, version=version, time=moment))
         self.touch(aggregate_id)
 
     def touch(self, aggregate_id: str) -> None:

@@ -24,7 +24,7 @@ async def build(runtime: Runtime[UserSettings]) -> Service:
     hasher = PasswordHasher(threads=settings.password_threads, waiting=settings.password_queue)
     check = PasswordCheck(database=database, hasher=hasher, clock=clock, metrics=metrics)
     keys = KeyRing(settings.signing_keys_dir, lead=timedelta(seconds=settings.signing_key_lead_seconds), clock=clock)
-    signer = TokenSigner(keys, issuer=settings.token_issuer, audience=settings.token_audience, clock=clock)
+    signer = TokenSigner(keys, issuer=settings.token_issuer, audience=settings.token_audience)
     accounts = Accounts(database=database, hasher=hasher, check=check, clock=clock, metrics=metrics)
     sessions = Sessions(database=database, check=check, signer=signer, clock=clock, metrics=metrics)
 

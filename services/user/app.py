@@ -126,7 +126,7 @@ class Accounts:
             repeated = user.state is State.DELETED and isinstance(command, Delete)
             if etag and etag != user.etag and not repeated:
                 raise etag_stale(user.etag)
-            now = self._clock()
+            now = domain.later_than(user, self._clock())
             event = domain.decide(
                 user,
                 command,
@@ -136,6 +136,9 @@ class Accounts:
             if event is None:
                 return user
             await store.record(tx, event)
+            if event.user.role is not user.role and event.user.state is State.ACTIVE:
+                event = domain.revoke_tokens(event.user, now=now)
+                await store.record(tx, event)
             if event.user.state is not State.ACTIVE:
                 await store.revoke_all(tx.connection, user.id, now)
             return event.user
@@ -177,10 +180,12 @@ class Accounts:
             refused = await self._check.settle(tx, key, right=right)
             if refused:
                 return refused
-            await store.lock_user(tx.connection, checked_id)
+            user = _existing(await store.lock_user(tx.connection, checked_id), user_id)
             if not await store.replace_password(tx.connection, checked_id, old_hash=old_hash, new_hash=new_hash):
                 return credentials_refused()  # it was changed while it was compared
-            await store.revoke_all(tx.connection, checked_id, self._clock())
+            now = domain.later_than(user, self._clock())
+            await store.revoke_all(tx.connection, checked_id, now)
+            await store.record(tx, domain.revoke_tokens(user, now=now))
             return None
 
         refused = await self._database.transact(work)

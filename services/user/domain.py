@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import assert_never
 
@@ -118,7 +118,14 @@ class Deleted:
     user: User
 
 
-Event = Registered | Updated | Disabled | Deleted
+@dataclass(frozen=True)
+class TokensRevoked:
+    """The role or the password changed: the access tokens given up to now are to be refused."""
+
+    user: User
+
+
+Event = Registered | Updated | Disabled | Deleted | TokensRevoked
 
 
 class AccountGoneError(Exception):
@@ -205,6 +212,16 @@ def decide(user: User, command: Command, *, now: datetime, other_admins: int) ->
     if user.runs_the_shop and not after.runs_the_shop and other_admins == 0:
         raise LastAdminError
     return _event(command, replace(after, version=user.version + 1, update_time=now))
+
+
+def later_than(user: User, now: datetime) -> datetime:
+    """Now, or just after the account's last change if the clock of who made that was ahead: their order must show."""
+    return max(now, user.update_time + timedelta(microseconds=1))
+
+
+def revoke_tokens(user: User, *, now: datetime) -> TokensRevoked:
+    """Refuse the access tokens that the account was given up to now."""
+    return TokensRevoked(replace(user, version=user.version + 1, update_time=now))
 
 
 def _event(command: Command, after: User) -> Event:

@@ -4,11 +4,12 @@ from typing import Any
 
 from mesh.call import current_call
 from mesh.paging import next_token, read_page, uuid_key
+from mesh.tokens import ACCESS_LIFETIME
 from mesh.wire import masked_fields
 from services.user.app import Accounts
 from services.user.domain import Delete, Disable, Enable, SetRole, Update
 from services.user.sessions import Sessions
-from services.user.tokens import ACCESS_LIFETIME, KeyRing
+from services.user.tokens import KeyRing
 from services.user.wire import key_to_proto, role_from_proto, user_to_proto
 from zoco.user.v1 import auth_service_pb2 as auth
 from zoco.user.v1 import user_pb2

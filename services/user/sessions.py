@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import assert_never
 
 from mesh.clock import Clock
@@ -28,6 +29,15 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session(user={self.user.id})"
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A session that was opened while its account was held: at that moment the account was as it says."""
+
+    user: User
+    refresh_token: str
+    moment: datetime
 
 
 class Sessions:
@@ -66,7 +76,7 @@ class Sessions:
             found = await store.credentials_by_email(connection, key)
         right = await self._check.compare(key, found, password)
 
-        async def settle(tx: Transaction) -> tuple[User, str] | MeshError:
+        async def settle(tx: Transaction) -> _Opened | MeshError:
             refused = await self._check.settle(tx, key, right=right)
             if refused:
                 return refused
@@ -75,9 +85,7 @@ class Sessions:
                 return credentials_refused()  # the password was changed while it was compared
             match now_held.user.state:
                 case State.ACTIVE:
-                    return now_held.user, await self._add_token(
-                        tx, now_held.user, family=str(uuid.uuid4()), parent=None
-                    )
+                    return await self._open(tx, now_held.user, family=str(uuid.uuid4()), parent=None)
                 case State.DISABLED:
                     return _disabled()
                 case State.DELETED:
@@ -115,7 +123,7 @@ class Sessions:
             _log.warning("refresh token reused", user_id=seen.user_id, family=seen.family)
             raise _refused()
 
-        async def rotate(tx: Transaction) -> tuple[User, str] | MeshError:
+        async def rotate(tx: Transaction) -> _Opened | MeshError:
             held = await store.hold_credentials(tx.connection, seen.user_id)
             if held is None or held.user.state is State.DELETED:
                 return _refused()
@@ -123,7 +131,7 @@ class Sessions:
                 return _disabled()
             if not await store.spend_refresh_token(tx.connection, token_hash, self._clock()):
                 return _refused()
-            return held.user, await self._add_token(tx, held.user, family=seen.family, parent=token_hash)
+            return await self._open(tx, held.user, family=seen.family, parent=token_hash)
 
         return self._session(await self._database.transact(rotate))
 
@@ -141,7 +149,7 @@ class Sessions:
 
         await self._database.transact(revoke)
 
-    async def _add_token(self, tx: Transaction, user: User, *, family: str, parent: bytes | None) -> str:
+    async def _open(self, tx: Transaction, user: User, *, family: str, parent: bytes | None) -> _Opened:
         now = self._clock()
         token = new_refresh_token()
         await store.add_refresh_token(
@@ -153,13 +161,13 @@ class Sessions:
             now=now,
             expire_time=now + REFRESH_LIFETIME,
         )
-        return token
+        return _Opened(user, token, now)
 
-    def _session(self, outcome: tuple[User, str] | MeshError) -> Session:
+    def _session(self, outcome: _Opened | MeshError) -> Session:
         if isinstance(outcome, MeshError):
             raise outcome
-        user, refresh_token = outcome
-        return Session(access_token=self._signer.access_token(user), refresh_token=refresh_token, user=user)
+        access_token = self._signer.access_token(outcome.user, now=outcome.moment)
+        return Session(access_token=access_token, refresh_token=outcome.refresh_token, user=outcome.user)
 
 
 def _refused() -> Unauthenticated:

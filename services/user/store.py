@@ -140,7 +140,8 @@ async def record(tx: Transaction, event: Event, *, password_hash: str | None = N
         if isinstance(error.orig, UniqueViolation) and error.orig.diag.constraint_name == EMAIL_UNIQUE:
             raise EmailTakenError from error
         raise
-    tx.publish(event_to_proto(event), aggregate_id=user.id, version=user.version)
+    # The moment that stands in the account, too: tokens given later are dated after it.
+    tx.publish(event_to_proto(event), aggregate_id=user.id, version=user.version, time=user.update_time)
 
 
 async def replace_password(connection: AsyncConnection, user_id: str, *, old_hash: str, new_hash: str) -> bool:

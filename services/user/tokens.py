@@ -15,11 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from mesh.clock import Clock
 from mesh.ids import uuid7
-from mesh.tokens import ALGORITHM, TOKEN_TYPE
-from services.user.domain import User
-
-ACCESS_LIFETIME: Final = timedelta(minutes=15)
-"""How long an access token is valid."""
+from mesh.tokens import ACCESS_LIFETIME, ALGORITHM, TOKEN_TYPE
+from services.user.domain import User, later_than
 
 REFRESH_LIFETIME: Final = timedelta(days=30)
 """How long a refresh token can be spent."""
@@ -122,25 +119,28 @@ class TokenSigner:
         keys: what signs them.
         issuer: their `iss`.
         audience: their `aud`.
-        clock: the time.
     """
 
-    def __init__(self, keys: KeyRing, *, issuer: str, audience: str, clock: Clock) -> None:
+    def __init__(self, keys: KeyRing, *, issuer: str, audience: str) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
-        self._clock = clock
 
-    def access_token(self, user: User) -> str:
-        """A token that says who the user is and what role they have, for the next 15 minutes."""
+    def access_token(self, user: User, *, now: datetime) -> str:
+        """A token that says who the user is and what role they have, for the next 15 minutes.
+
+        Args:
+            user: the account as it was at `now`, held so that nobody can have revoked its tokens meanwhile.
+            now: when that was. `iat` says it to the microsecond, as a NumericDate may (RFC 7519, 2): a token that was
+                given just before a revocation can so be told from one that was given just after it.
+        """
         key = self._keys.current
-        now = self._clock()
         claims = {
             "iss": self._issuer,
             "aud": self._audience,
             "sub": user.id,
             "role": user.role.value,
-            "iat": _seconds(now),
+            "iat": later_than(user, now).timestamp(),
             "nbf": _seconds(now),
             "exp": _seconds(now + ACCESS_LIFETIME),
             "jti": uuid7(),

@@ -5,7 +5,7 @@ from typing import assert_never
 from google.protobuf.message import Message
 
 from mesh.wire import timestamp_to_proto
-from services.user.domain import Deleted, Disabled, Event, Registered, Role, State, Updated, User
+from services.user.domain import Deleted, Disabled, Event, Registered, Role, State, TokensRevoked, Updated, User
 from services.user.tokens import SigningKey
 from zoco.user.v1 import auth_service_pb2, user_events_pb2, user_pb2
 
@@ -50,6 +50,8 @@ def event_to_proto(event: Event) -> Message:
             return user_events_pb2.UserDisabled(user_id=user.id, disable_time=time)
         case Deleted():
             return user_events_pb2.UserDeleted(user_id=user.id, delete_time=time)
+        case TokensRevoked():
+            return user_events_pb2.UserTokensRevoked(user_id=user.id, revoke_time=time)
         case _:
             assert_never(event)
 

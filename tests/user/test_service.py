@@ -60,7 +60,7 @@ async def test_every_change_is_an_event_with_the_next_version(
         await admin.users.DeleteUser(service.DeleteUserRequest(id=alice.id))
         told = await published(running, alice.id)
 
-    registered, renamed, promoted, disabled, enabled, deleted = told
+    registered, renamed, promoted, revoked, disabled, enabled, deleted = told
     assert isinstance(registered, events.UserRegistered)
     assert (registered.email, registered.display_name) == ("alice@example.com", "Alice")
     assert registered.register_time == alice.create_time
@@ -68,6 +68,8 @@ async def test_every_change_is_an_event_with_the_next_version(
     assert renamed.display_name == "Al"
     assert isinstance(promoted, events.UserUpdated)
     assert promoted.role == user_pb2.User.ADMIN
+    assert isinstance(revoked, events.UserTokensRevoked)
+    assert revoked.revoke_time == promoted.update_time
     assert isinstance(disabled, events.UserDisabled)
     assert isinstance(enabled, events.UserUpdated)
     assert enabled.state == user_pb2.User.ACTIVE

@@ -126,9 +126,9 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ChangePassword(self, request, context):
-        """Changes the password and revokes every refresh token of the account.
+        """Changes the password and revokes every token of the account.
 
-        Atomic. A repeat fails, since the old password no longer holds.
+        Atomic with its event UserTokensRevoked. A repeat fails, since the old password no longer holds.
         Errors: RESOURCE_NOT_FOUND, CREDENTIALS_INVALID, INVALID_FIELD, LOGIN_SLOWED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -136,9 +136,9 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetRole(self, request, context):
-        """Gives an account a role.
+        """Gives an account a role, and revokes the access tokens that say another one.
 
-        Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, STATE_CONFLICT (deleted), INVALID_FIELD.
+        Atomic with its events UserUpdated and UserTokensRevoked; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, STATE_CONFLICT (deleted), INVALID_FIELD.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,9 +163,10 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Erases the personal data of an account and revokes every refresh token of it. The id and the orders stay.
+        """Erases the personal data of an account and revokes every token of it. The id and the orders stay.
 
-        Atomic with its event UserDeleted; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, ETAG_STALE.
+        Atomic with its event UserDeleted; idempotent, but not with a token of the account itself, which is refused from then on.
+        Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, ETAG_STALE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

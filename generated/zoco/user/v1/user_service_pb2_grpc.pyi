@@ -57,15 +57,15 @@ class UserServiceStub:
     Errors: RESOURCE_NOT_FOUND, ETAG_STALE, EMAIL_TAKEN, INVALID_FIELD.
     """
     ChangePassword: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ChangePasswordRequest, _user_service_pb2.ChangePasswordResponse]
-    """Changes the password and revokes every refresh token of the account.
+    """Changes the password and revokes every token of the account.
 
-    Atomic. A repeat fails, since the old password no longer holds.
+    Atomic with its event UserTokensRevoked. A repeat fails, since the old password no longer holds.
     Errors: RESOURCE_NOT_FOUND, CREDENTIALS_INVALID, INVALID_FIELD, LOGIN_SLOWED.
     """
     SetRole: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SetRoleRequest, _user_pb2.User]
-    """Gives an account a role.
+    """Gives an account a role, and revokes the access tokens that say another one.
 
-    Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, STATE_CONFLICT (deleted), INVALID_FIELD.
+    Atomic with its events UserUpdated and UserTokensRevoked; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, STATE_CONFLICT (deleted), INVALID_FIELD.
     """
     DisableUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DisableUserRequest, _user_pb2.User]
     """Switches an account off and revokes every refresh token of it.
@@ -78,9 +78,10 @@ class UserServiceStub:
     Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, STATE_CONFLICT (deleted).
     """
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]
-    """Erases the personal data of an account and revokes every refresh token of it. The id and the orders stay.
+    """Erases the personal data of an account and revokes every token of it. The id and the orders stay.
 
-    Atomic with its event UserDeleted; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, ETAG_STALE.
+    Atomic with its event UserDeleted; idempotent, but not with a token of the account itself, which is refused from then on.
+    Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, ETAG_STALE.
     """
 
 @_typing.type_check_only
@@ -111,15 +112,15 @@ class UserServiceAsyncStub(UserServiceStub):
     Errors: RESOURCE_NOT_FOUND, ETAG_STALE, EMAIL_TAKEN, INVALID_FIELD.
     """
     ChangePassword: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ChangePasswordRequest, _user_service_pb2.ChangePasswordResponse]  # type: ignore[assignment]
-    """Changes the password and revokes every refresh token of the account.
+    """Changes the password and revokes every token of the account.
 
-    Atomic. A repeat fails, since the old password no longer holds.
+    Atomic with its event UserTokensRevoked. A repeat fails, since the old password no longer holds.
     Errors: RESOURCE_NOT_FOUND, CREDENTIALS_INVALID, INVALID_FIELD, LOGIN_SLOWED.
     """
     SetRole: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetRoleRequest, _user_pb2.User]  # type: ignore[assignment]
-    """Gives an account a role.
+    """Gives an account a role, and revokes the access tokens that say another one.
 
-    Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, STATE_CONFLICT (deleted), INVALID_FIELD.
+    Atomic with its events UserUpdated and UserTokensRevoked; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, STATE_CONFLICT (deleted), INVALID_FIELD.
     """
     DisableUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DisableUserRequest, _user_pb2.User]  # type: ignore[assignment]
     """Switches an account off and revokes every refresh token of it.
@@ -132,9 +133,10 @@ class UserServiceAsyncStub(UserServiceStub):
     Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, STATE_CONFLICT (deleted).
     """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]  # type: ignore[assignment]
-    """Erases the personal data of an account and revokes every refresh token of it. The id and the orders stay.
+    """Erases the personal data of an account and revokes every token of it. The id and the orders stay.
 
-    Atomic with its event UserDeleted; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, ETAG_STALE.
+    Atomic with its event UserDeleted; idempotent, but not with a token of the account itself, which is refused from then on.
+    Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, ETAG_STALE.
     """
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -192,9 +194,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.ChangePasswordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.ChangePasswordResponse, _abc.Awaitable[_user_service_pb2.ChangePasswordResponse]]:
-        """Changes the password and revokes every refresh token of the account.
+        """Changes the password and revokes every token of the account.
 
-        Atomic. A repeat fails, since the old password no longer holds.
+        Atomic with its event UserTokensRevoked. A repeat fails, since the old password no longer holds.
         Errors: RESOURCE_NOT_FOUND, CREDENTIALS_INVALID, INVALID_FIELD, LOGIN_SLOWED.
         """
 
@@ -204,9 +206,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.SetRoleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.User, _abc.Awaitable[_user_pb2.User]]:
-        """Gives an account a role.
+        """Gives an account a role, and revokes the access tokens that say another one.
 
-        Atomic with its event UserUpdated; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, STATE_CONFLICT (deleted), INVALID_FIELD.
+        Atomic with its events UserUpdated and UserTokensRevoked; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, STATE_CONFLICT (deleted), INVALID_FIELD.
         """
 
     @_abc_1.abstractmethod
@@ -237,9 +239,10 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.DeleteUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.DeleteUserResponse, _abc.Awaitable[_user_service_pb2.DeleteUserResponse]]:
-        """Erases the personal data of an account and revokes every refresh token of it. The id and the orders stay.
+        """Erases the personal data of an account and revokes every token of it. The id and the orders stay.
 
-        Atomic with its event UserDeleted; idempotent. Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, ETAG_STALE.
+        Atomic with its event UserDeleted; idempotent, but not with a token of the account itself, which is refused from then on.
+        Errors: RESOURCE_NOT_FOUND, LAST_ADMIN, ETAG_STALE.
         """
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
