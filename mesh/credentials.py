@@ -136,7 +136,6 @@ class Identity:
             if material.pem == self._material.pem:
                 return False
             self._material = material
-        _log.info("identity renewed", who=owner(material.leaf), valid_until=str(material.leaf.not_valid_after_utc))
         return True
 
     def _read(self) -> Material:
@@ -209,4 +208,6 @@ class _PerConnection:
         if material is self._given:
             return None
         self._given = material
+        until = material.leaf.not_valid_after_utc.isoformat()
+        _log.info("serving with a renewed identity", who=owner(material.leaf), valid_until=until)
         return material.server_configuration()

@@ -5,6 +5,7 @@ generation, and stubs reach whichever is current at each call.
 """
 
 import asyncio
+import contextvars
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
@@ -171,7 +172,8 @@ class RenewedChannel(grpc.aio.Channel):
         self._spawn(_retire(old), "retire identity")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
+        # Of no call: it outlives the one that happens to be the first.
+        task = asyncio.create_task(work, name=name, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -14,9 +14,10 @@ from cli.local.authority import read_trust
 from cli.local.certificates import EDGE_TLS, certificates_in, is_due, is_signed_by
 from cli.local.pki import TOKENS, exclusive, identities
 from cli.local.signing_keys import SigningKeyFile, outlived_keys, retire, rotate_signing, signing_keys
-from mesh.certificates import fingerprint, owner
+from mesh.certificates import fingerprint, owner, spiffe_id
 from mesh.credentials import CONNECTION_AGE_SECONDS
 
+_PREFIX = spiffe_id("")
 _COLOURS = {"valid": "green", "signs": "green", "expired": "red", "foreign": "red"}
 
 
@@ -27,6 +28,7 @@ class KeyRow:
     kind: str
     """`authority`, `certificate` or `signing key`."""
     who: str
+    """The SPIFFE id of its owner; `everybody` trusts an authority; `edge-tls` is what browsers see."""
     issuer: str
     """The issuing authority's fingerprint, or the key's id."""
     valid_until: datetime | None
@@ -50,7 +52,8 @@ def overview(directory: Path, lead: timedelta, *, now: datetime | None = None) -
         state = "signs" if authority == trust.issuer.certificate else "trusted"
         if trust.following is not None and authority == trust.following.certificate:
             state = "signs next"
-        rows.append(_row("authority", authority, fingerprint(authority), state))
+        until = authority.not_valid_after_utc
+        rows.append(KeyRow("authority", "everybody", fingerprint(authority), until, state))
     for name in identities(directory):
         certificate = certificates_in(directory / name / "cert.pem")[0]
         issuer = next((each for each in trust.bundle if is_signed_by(certificate, each)), None)
@@ -71,11 +74,11 @@ def show(rows: Sequence[KeyRow], console: Console) -> None:
     """Print the table."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("kind", "who", "issuer / key id", "valid until", "state"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=name != "state", overflow="fold")
     for row in rows:
-        until = f"{row.valid_until:%Y-%m-%d %H:%M} UTC" if row.valid_until else "it is retired"
+        until = f"{row.valid_until:%Y-%m-%d %H:%M} UTC" if row.valid_until else "retired"
         colour = _COLOURS.get(row.state, "yellow")
-        table.add_row(row.kind, row.who, row.issuer, until, f"[{colour}]{row.state}[/{colour}]")
+        table.add_row(row.kind, row.who.removeprefix(_PREFIX), row.issuer, until, f"[{colour}]{row.state}[/{colour}]")
     console.print(table, highlight=False)
 
 
@@ -127,4 +130,4 @@ def _signing_row(key: SigningKeyFile, now: datetime) -> KeyRow:
         state = "signs"
     else:
         state = "verifies"
-    return KeyRow("signing key", "user service", key.kid, key.outlived, state)
+    return KeyRow("signing key", "user", key.kid, key.outlived, state)
