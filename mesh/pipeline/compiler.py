@@ -22,6 +22,7 @@ from mesh.pipeline.protection import (
 )
 from mesh.pipeline.rate_limit import RateLimits, rate_limit_stage
 from mesh.pipeline.shedding import Load, shedding_stage
+from mesh.pipeline.standing import standing_stage
 from mesh.policy import Audience, MethodPolicy
 from mesh.tokens import TokenVerifier
 from mesh.tuning import ProfileName, Tuning, load_tuning
@@ -71,6 +72,11 @@ STAGES: Final = (
         "validation",
         "after authorization: who may not call learns nothing of what a good request looks like",
         lambda method: not method.client_streaming,
+    ),
+    StageRule(
+        "standing",
+        "after all checks: a stream outlives them, and ends when the token it was opened with is revoked",
+        lambda method: method.server_streaming and method.audience is not Audience.NONE,
     ),
     StageRule(
         "idempotency",
@@ -131,6 +137,7 @@ class PipelineCompiler:
             "rate_limit": rate_limit_stage(capacity.rate_limits),
             "cache": cache_stage(capacity.answers, metrics),
             "validation": validation_stage,
+            "standing": standing_stage(verifier.revocations),
         }
         if look_up is not None:
             self._builders["idempotency"] = idempotency_stage(look_up, metrics)

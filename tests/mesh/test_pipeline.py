@@ -37,6 +37,7 @@ def test_the_stages_stand_in_the_order_that_their_reasons_demand() -> None:
         "rate_limit",
         "cache",
         "validation",
+        "standing",
         "idempotency",
     ]
     assert all(rule.reason for rule in STAGES)
@@ -62,6 +63,11 @@ EVERY_CALL = ("tracing", "metrics", "access_log", "errors", "deadline")
             "/zoco.order.v1.OrderService/CreateOrder",
             ("shedding", *EVERY_CALL, "authentication", "authorization", "rate_limit", "validation", "idempotency"),
             id="a keyed change",
+        ),
+        pytest.param(
+            "/zoco.order.v1.OrderService/WatchOrder",
+            ("shedding", *EVERY_CALL, "authentication", "authorization", "rate_limit", "validation", "standing"),
+            id="a watch",
         ),
         pytest.param(
             "/zoco.inventory.v1.InventoryService/ReserveStock",
