@@ -42,6 +42,8 @@ class Shelf:
     runtime: Runtime[Any]
     held: asyncio.Event = field(default_factory=asyncio.Event)
     """Waiting calls go on when this is set."""
+    seconds: float | None = None
+    """Or after so long, if this says how long."""
     reading: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a remembered read has seen the database and has not answered."""
     hold_reads: asyncio.Event | None = None
@@ -136,7 +138,7 @@ class Shelf:
     async def _wait(self) -> Message:
         self.waiting += 1
         try:
-            await self.held.wait()
+            await (self.held.wait() if self.seconds is None else asyncio.sleep(self.seconds))
         finally:
             self.waiting -= 1
         self.finished += 1
