@@ -11,6 +11,7 @@ from cli.failures import Failure, as_failure
 from cli.keys import keys_app
 from cli.local.home import Home
 from cli.local.settings import LocalSettings, read_settings
+from cli.policy.command import policy_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -119,8 +120,9 @@ def gen() -> None:
     from mesh.compiler.__main__ import main as generate  # noqa: PLC0415
 
     sys.argv = ["zoco gen"]
-    generate()
+    raise typer.Exit(generate())
 
 
 app.command(name="import")(import_command)
 app.add_typer(keys_app, name="keys")
+app.add_typer(policy_app, name="policy")
