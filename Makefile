@@ -50,9 +50,10 @@ lint: environment-dev ## Style, types, architecture and contracts
 	@$(BIN)/python -m mesh.compiler.buf lint
 	@echo "lint: 0 findings"
 
-check: lint ## lint, and: generated/ is up to date, no client of the contracts breaks
+check: lint ## lint, and: generated/ is up to date, no client of the contracts breaks, no RPC opens unnamed
 	@$(BIN)/python -m mesh.compiler --check
 	@$(BIN)/python -m mesh.compiler.buf breaking
+	@$(BIN)/python -m mesh.compiler.widening
 	@echo "check: passed"
 
 tools: ## Build the pinned development tools into .tools/bin
