@@ -93,6 +93,8 @@ def failover(tuning: Tuning, *, budget: bool = False) -> Message:
         "outlier_detection": {
             # A process that takes connections but only fails is left alone for a while; never the last one.
             "consecutive_gateway_failure": ejection.consecutive_gateway_failure,
+            # By default Envoy counts these and ejects nobody for them.
+            "enforcing_consecutive_gateway_failure": 100,
             "consecutive_5xx": 1000,
             "interval": seconds(ejection.interval),
             "base_ejection_time": seconds(ejection.base_time),

@@ -12,7 +12,7 @@ from gateway.identity import IdentityFiles
 from gateway.runtime import Address
 from gateway.sidecar.bootstrap import render, secret_files
 from gateway.sidecar.runtime import SidecarRuntime
-from mesh.channel import client_credentials
+from mesh.credentials import client_credentials
 from mesh.sidecar import SERVICE, SIDECAR
 from tests.gateway.envoys import RunningEnvoy, run_envoy
 from tests.gateway.neighbours import Neighbour, policy
@@ -59,7 +59,7 @@ class Sidecar:
 
 
 def inner_identities(directory: Path, workload: str) -> Path:
-    """Make the identities between a service and its sidecar; `service` and `sidecar` below the path that is returned."""
+    """Make the identities between a service and its sidecar: `service` and `sidecar` below what is returned."""
     issue_inner(directory, [workload])
     return inner_directory(directory, workload, SERVICE).parent
 
@@ -74,7 +74,7 @@ def sidecar_runtime(
     neighbours: Mapping[str, Sequence[str]] | None = None,
 ) -> SidecarRuntime:
     """Describe a sidecar on free ports of this machine. Neighbours that are not given are nowhere."""
-    nowhere = {name: (f"{LOOPBACK}:1",) for name in policy().workloads}
+    nowhere = dict.fromkeys(policy().workloads, (f"{LOOPBACK}:1",))
     return SidecarRuntime(
         workload=workload,
         public=FREE,
@@ -85,6 +85,13 @@ def sidecar_runtime(
         mesh=IdentityFiles(str(pki / workload), str(directory / "mesh")),
         inner=IdentityFiles(str(inner / SIDECAR), str(directory / "inner")),
     )
+
+
+def write_secrets(runtime: SidecarRuntime) -> None:
+    """Write the SDS files of a sidecar."""
+    for name, text in secret_files(runtime).items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
 
 
 async def start_sidecar(
@@ -110,9 +117,7 @@ async def start_sidecar(
     """
     known = inner or inner_identities(directory, workload)
     runtime = sidecar_runtime(workload, pki, known, directory, service=service, neighbours=neighbours)
-    for name, text in secret_files(runtime).items():
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_text(text)
+    write_secrets(runtime)
     envoy = await run_envoy(stack, render(runtime, policy()), directory, {"inbound", "outbound"})
     return Sidecar(workload, pki, known, envoy, stack)
 
