@@ -1,25 +1,20 @@
 """Envoy at the edge of this machine: its configuration from the contract, its readiness, its drain."""
 
-import asyncio
-import contextlib
 import os
-from http.client import HTTPException
+from functools import partial
 
-from cli.local import binaries
+from cli.local.envoy import drain, envoy_program
 from cli.local.home import write_private
 from cli.local.pki import EDGE_TLS
 from cli.local.portcheck import LOOPBACK
-from cli.local.probes import EdgeHealth, http_request
+from cli.local.probes import EdgeHealth
 from cli.local.process import ProcessSpec
 from cli.local.settings import PROJECT
 from cli.local.shop import Shop
-from cli.local.spawning import Program
 from gateway.identity import IdentityFiles
 from gateway.runtime import Address, EdgeFiles, EdgeRuntime
 from mesh.policy import DESCRIPTORS
 
-_DRAIN_SECONDS = 5.0
-_POLL_SECONDS = 0.05
 _SECRETS = "edge-sds"
 
 
@@ -30,7 +25,6 @@ def has_edge() -> bool:
 
 def edge_process(shop: Shop) -> ProcessSpec:
     """Write Envoy's configuration and return how to run it."""
-    binary = binaries.envoy(shop.settings.envoy)
     # Rendering reads every contract: only a start pays for that import.
     from gateway.edge import render, secret_files  # noqa: PLC0415
 
@@ -44,26 +38,12 @@ def edge_process(shop: Shop) -> ProcessSpec:
     admin = shop.ports.edge_admin
     return ProcessSpec(
         name="edge",
-        program=Program(
-            (
-                str(binary),
-                "--config-path",
-                str(path),
-                "--concurrency",
-                str(_workers()),
-                "--disable-hot-restart",
-                "--log-level",
-                "warning",
-                # Ten seconds by default: too long for somebody who follows the access log.
-                "--file-flush-interval-msec",
-                "1000",
-            )
-        ),
+        program=envoy_program(shop.settings, path, workers=_workers()),
         log=shop.home.log("edge"),
         probe=EdgeHealth(admin, shop.addresses()),
         port=shop.ports.edge,
         start_seconds=shop.settings.start_timeout,
-        before_stop=lambda: _drain(admin),
+        before_stop=partial(drain, admin, "edge"),
     )
 
 
@@ -90,17 +70,3 @@ def _runtime(shop: Shop) -> EdgeRuntime:
         token_audience=shop.settings.token_audience,
         origins=("http://localhost:3000", f"http://localhost:{ports.edge}", f"http://{LOOPBACK}:{ports.edge}"),
     )
-
-
-async def _drain(admin: int) -> None:
-    """Take no new connections and let requests in flight finish, for five seconds at most."""
-    with contextlib.suppress(OSError, HTTPException):
-        await http_request("POST", admin, "/drain_listeners?graceful&skip_exit")
-        deadline = asyncio.get_running_loop().time() + _DRAIN_SECONDS
-        while await _active(admin) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - Envoy is asked
-            await asyncio.sleep(_POLL_SECONDS)
-
-
-async def _active(admin: int) -> int:
-    _, body = await http_request("GET", admin, "/stats?filter=^http\\.edge.*downstream_rq_active$")
-    return sum(int(line.rsplit(b":", 1)[1]) for line in body.splitlines() if b":" in line)
