@@ -113,9 +113,10 @@ def _hygiene() -> Message:
 
 def _time_limits() -> Message:
     return {
-        # Headers and body must arrive; how long the answer may take is each route's deadline.
+        # Headers and body must arrive; how long the answer may take is each route's deadline. Nothing exposed takes a
+        # stream but reflection, in dev.
         "request_headers_timeout": "10s",
-        "request_timeout": "0s",
+        "request_timeout": "30s",
         # Nothing may pass this long in either direction: four heartbeats of a watch.
         "stream_idle_timeout": "60s",
         "drain_timeout": "5s",

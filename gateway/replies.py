@@ -37,6 +37,7 @@ _BY_TRANSCODER: Final = "response.code_details.contains('grpc_json_transcode_fai
 _BY_ROUTE: Final = "response.code_details == 'direct_response'"
 _EXPIRED: Final = "response.code_details.contains('Jwt_is_expired')"
 _MISSING: Final = "response.code_details.contains('Jwt_is_missing') && !('authorization' in request.headers)"
+_ELSEWHERE: Final = "response.code_details.contains('jwt_authn_access_denied')"
 _NO_KEYS: Final = "response.code_details.contains('Jwks_remote_fetch_is_failed')"
 
 _CHALLENGE: Final = 'Bearer realm="zoco"'
@@ -105,6 +106,13 @@ REPLIES: Final = (
         *(401, UNAUTHENTICATED, error_reason_pb2.TOKEN_INVALID, "the access token is not valid"),
         challenge=_INVALID,
     ),
+    # Envoy knows whose token it is, but it is for somebody else: to us a bad token like any other.
+    Reply(
+        *(403, UNAUTHENTICATED, error_reason_pb2.TOKEN_INVALID, "the access token is not valid"),
+        when=cel(_ELSEWHERE),
+        becomes=401,
+        challenge=_INVALID,
+    ),
     Reply(
         *(403, PERMISSION_DENIED, error_reason_pb2.ROLE_REQUIRED, "this call is for administrators"),
         metadata=(("required", ADMIN),),
@@ -112,7 +120,7 @@ REPLIES: Final = (
     Reply(404, NOT_FOUND, error_reason_pb2.METHOD_UNKNOWN, "there is nothing at this path", grpc=UNIMPLEMENTED),
     Reply(405, UNIMPLEMENTED, error_reason_pb2.METHOD_UNKNOWN, "this path does not take this method"),
     Reply(408, DEADLINE_EXCEEDED, error_reason_pb2.DEADLINE_OVER, "the request did not arrive in time"),
-    Reply(413, INVALID_ARGUMENT, _MALFORMED, "the body is too large"),
+    Reply(413, INVALID_ARGUMENT, _MALFORMED, "the body is too large", grpc=RESOURCE_EXHAUSTED),
     Reply(415, INVALID_ARGUMENT, _MALFORMED, "the body must be application/json"),
     Reply(426, INVALID_ARGUMENT, _MALFORMED, "this protocol is not spoken here"),
     Reply(429, RESOURCE_EXHAUSTED, error_reason_pb2.RATE_LIMITED, "too many requests", waits=True),

@@ -4,7 +4,7 @@ import asyncio
 import json
 import struct
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,6 +175,13 @@ async def start_edge(
     )
     await until(lambda: _all_healthy(client, admin, set(instead or {})), "all clusters are healthy")
     return edge
+
+
+def managers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give the HTTP connection managers of what clients connect to."""
+    for listener in config["static_resources"]["listeners"]:
+        if "internal_listener" not in listener:
+            yield listener["filter_chains"][0]["filters"][0]["typed_config"]
 
 
 def write_secrets(runtime: EdgeRuntime, directory: Path) -> None:

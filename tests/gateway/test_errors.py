@@ -243,7 +243,7 @@ async def test_grpc_clients_get_grpc_errors_from_the_edge_itself(edge: Edge) -> 
     assert (info.reason, info.domain) == ("METHOD_UNKNOWN", "zoco")
     with pytest.raises(grpc.aio.AioRpcError) as large:
         await OrderServiceStub(edge.channel).CreateOrder(CreateOrderRequest(request_id="x" * 3_500_000))
-    assert large.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert large.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, "as gRPC itself says"
 
 
 async def test_what_cannot_be_read_as_http_is_refused(edge: Edge) -> None:
