@@ -4,6 +4,7 @@ import argparse
 import sys
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -37,21 +38,21 @@ def generate(root: Path) -> Files:
             # First import, then parse: a custom option that is parsed before its module is imported stays an unknown
             # field.
             emitters = [(name, _load(name)) for name in _emitters(root)]
-            _lint(root, compiled.descriptors)
+            # Imported here for the same reason as the emitters: lints read options.
+            lints = import_module("mesh.compiler.lints")
+            _refuse(lints.lint_project(root, FileDescriptorSet.FromString(compiled.descriptors)))
             for name, emit in emitters:
                 emitted = emit(FileDescriptorSet.FromString(compiled.descriptors))
                 if taken := sorted(files.keys() & emitted.keys()):
                     raise CompileError(f"{name} emits {', '.join(taken)}, which another emitter made already.")
                 files.update(emitted)
+            _refuse(lints.lint_emitted(files))
         finally:
             sys.path.remove(fresh)
     return files
 
 
-def _lint(root: Path, descriptors: bytes) -> None:
-    # Imported here for the same reason as the emitters: lints read options.
-    lints = import_module("mesh.compiler.lints")
-    findings = lints.lint_project(root, FileDescriptorSet.FromString(descriptors))
+def _refuse(findings: Sequence[object]) -> None:
     if findings:
         total = f"{len(findings)} finding{'s' if len(findings) > 1 else ''} in the contracts."
         raise CompileError("\n".join([*map(str, findings), total]))

@@ -8,11 +8,23 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from mesh.compiler import CompileError
 from mesh.compiler.lints.contract import Contract, Fault, read_contract
 from mesh.compiler.lints.findings import LINTS, Finding, Lint, lint
+from mesh.compiler.lints.layers import lint_emitted
 from mesh.compiler.lints.stubs import lint_stubs
 from mesh.policy import read_policy
 from mesh.tuning import TuningError, load_tuning
 
-__all__ = ["LINTS", "Contract", "Fault", "Finding", "Lint", "lint", "lint_project", "lint_stubs", "read_contract"]
+__all__ = [
+    "LINTS",
+    "Contract",
+    "Fault",
+    "Finding",
+    "Lint",
+    "lint",
+    "lint_emitted",
+    "lint_project",
+    "lint_stubs",
+    "read_contract",
+]
 
 
 def lint_project(root: Path, descriptors: FileDescriptorSet) -> Sequence[Finding]:
