@@ -1,8 +1,8 @@
 """Lints on what was generated: of all layers that a call passes, one repeats it, and none counts time for gRPC.
 
 A call from one workload to another passes the caller's channel or its sidecar (never both: the channel of a service
-with a sidecar has no retries, `mesh.sidecar.plain_service_config`), then the sidecar of the callee. Under Istio it passes
-the caller's channel and then the proxies. Repeating a repeat multiplies attempts just when there are too many.
+with a sidecar has no retries, `mesh.sidecar.plain_service_config`), then the sidecar of the callee. Under Istio it
+passes the caller's channel and then the proxies. Repeating a repeat multiplies attempts just when there are too many.
 """
 
 import json
