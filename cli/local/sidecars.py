@@ -51,7 +51,7 @@ def sidecar_processes(shop: Shop) -> list[ProcessSpec]:
     processes = []
     for slot in shop.behind_sidecars():
         runtime = _runtime(shop, slot)
-        path = shop.home.config / sidecar_name(slot) / "envoy.yaml"
+        path = shop.home.config / sidecar_name(slot) / "envoy.json"
         files = {str(path): render(runtime, policy), **secret_files(runtime)}
         for name, text in files.items():
             file = path.parent / name

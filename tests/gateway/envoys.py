@@ -48,11 +48,11 @@ async def run_envoy(stack: AsyncExitStack, config: str, directory: Path, listene
 
     Args:
         stack: ends it.
-        config: YAML.
+        config: JSON.
         directory: for its files.
         listeners: the names of those that are waited for.
     """
-    path, admin, log = directory / "envoy.yaml", directory / "admin.txt", directory / "envoy.log"
+    path, admin, log = directory / "envoy.json", directory / "admin.txt", directory / "envoy.log"
     path.write_text(config)
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
@@ -80,6 +80,7 @@ async def run_envoy(stack: AsyncExitStack, config: str, directory: Path, listene
     running = RunningEnvoy(f"http://{admin.read_text().strip()}", {}, log, client)
 
     async def listens() -> bool:
+        assert process.returncode is None, log.read_text()
         answer = await client.get(f"{running.admin}/listeners?format=json")
         for status in answer.json().get("listener_statuses", ()):
             if socket := status["local_address"].get("socket_address"):
