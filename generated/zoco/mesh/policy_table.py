@@ -1019,6 +1019,11 @@ def policy() -> Policy:
             services=(),
             calls=("zoco.user.v1.AuthService/GetJwks",),
         ),
+        "cli": Workload(
+            name="cli",
+            services=(),
+            calls=(),
+        ),
         "operator": Workload(
             name="operator",
             services=(),

@@ -25,12 +25,12 @@ _sym_db = _symbol_database.Default()
 from zoco.mesh.v1 import policy_pb2 as zoco_dot_mesh_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dzoco/gateway/v1/clients.proto\x12\x0fzoco.gateway.v1\x1a\x19zoco/mesh/v1/policy.protoBD\x8a\xb2\x19@\n\x06\n\x04\x65\x64ge\n*\n\x06portal\x12 zoco.user.v1.AuthService/GetJwks\n\n\n\x08operatorb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dzoco/gateway/v1/clients.proto\x12\x0fzoco.gateway.v1\x1a\x19zoco/mesh/v1/policy.protoBK\x8a\xb2\x19G\n\x06\n\x04\x65\x64ge\n*\n\x06portal\x12 zoco.user.v1.AuthService/GetJwks\n\x05\n\x03\x63li\n\n\n\x08operatorb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zoco.gateway.v1.clients_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\212\262\031@\n\006\n\004edge\n*\n\006portal\022 zoco.user.v1.AuthService/GetJwks\n\n\n\010operator'
+  _globals['DESCRIPTOR']._serialized_options = b'\212\262\031G\n\006\n\004edge\n*\n\006portal\022 zoco.user.v1.AuthService/GetJwks\n\005\n\003cli\n\n\n\010operator'
 # @@protoc_insertion_point(module_scope)
