@@ -19,7 +19,7 @@ GO_TOOLS := \
 	github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4 \
 	github.com/bojand/ghz/cmd/ghz@v0.120.0
 
-.PHONY: help up down reset status test gen lint check tools bench figures lock environment environment-dev
+.PHONY: help up down reset status test gen lint check tools bench parity figures lock environment environment-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ tools: ## Build the pinned development tools into .tools/bin
 
 bench: environment-dev ## Measure against the targets; NAME=pipeline picks one, BENCH_SHORT=1 only shows that it works
 	@$(BIN)/python -m tests.bench $(NAME)
+
+parity: environment-dev ## Ask pipeline, edge and sidecars about every method and identity: all must decide alike
+	@$(BIN)/python -m tests.parity
 
 figures: environment-dev ## Measure a shop of its own: start, memory, orders, reads
 	@$(BIN)/python -m tests.bench.figures

@@ -128,14 +128,16 @@ class Neighbour:
         token_keys = publisher.path if publisher else ""
 
         def note(request: Message, context: Any) -> None:
+            if self.interceptors:
+                return  # behind a pipeline, a cached method's handler has no caller to tell of
             metadata = dict(context.invocation_metadata())
-            self.calls.append(Call(path, request, metadata, context.time_remaining()))
-
-        async def unary(request: Message, context: Any) -> Message:
-            if dict(context.invocation_metadata()).get("x-correlation-id") == CORRELATION:
+            if metadata.get("x-correlation-id") == CORRELATION:
                 self.key_fetches += 1  # by the edge for itself: no client asked
             else:
-                note(request, context)
+                self.calls.append(Call(path, request, metadata, context.time_remaining()))
+
+        async def unary(request: Message, context: Any) -> Message:
+            note(request, context)
             if path not in self.answers:
                 if self.keys and path == token_keys:
                     return json_format.ParseDict(dict(await self.keys.key_set()), response_class())
