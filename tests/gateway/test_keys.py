@@ -1,0 +1,138 @@
+"""Where the edge has the keys of tokens from: asked for in the background, kept while nobody answers, replaced."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from google.rpc import code_pb2
+
+from mesh.errors import from_rpc_error
+from tests.gateway.edges import Edge, managers, start_edge, until
+from tests.gateway.neighbours import Neighbour, failing
+from tests.gateway.test_errors import reasons
+from tests.harness import Tokens
+from zoco.order.v1.order_service_pb2 import GetOrderRequest
+from zoco.order.v1.order_service_pb2_grpc import OrderServiceStub
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+KEYS = "/zoco.user.v1.AuthService/GetJwks"
+
+
+@dataclass
+class LateNeighbour(Neighbour):
+    """A process that has its port from the start, and listens from the second start on."""
+
+    starts: int = field(default=0, init=False)
+
+    async def start(self) -> None:
+        self.starts += 1
+        await super().start()
+        if self.starts == 1:
+            await self.kill()
+
+
+@dataclass
+class Edges:
+    """An edge whose user service is not there yet."""
+
+    edge: Edge
+    user: LateNeighbour
+
+    async def read(self, tokens: Tokens) -> int:
+        """Try a call that needs a token; its HTTP status."""
+        return (await self.edge.rest("GET", "/v1/orders/o1", headers=_shown(tokens))).status_code
+
+
+def _shown(tokens: Tokens) -> dict[str, str]:
+    return {"authorization": f"Bearer {tokens.customer()}"}
+
+
+def _fetch_often(config: dict[str, Any]) -> None:
+    for manager in managers(config):
+        for each in manager["http_filters"]:
+            for provider in each["typed_config"].get("providers", {}).values():
+                provider["remote_jwks"]["cache_duration"] = "1s"
+                provider["remote_jwks"]["async_fetch"]["failed_refetch_duration"] = "0.2s"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def late(pki: Path, tmp_path: Path) -> AsyncIterator[Edges]:
+    async with AsyncExitStack() as stack:
+        user = LateNeighbour("user", pki / "user")
+        edge = await start_edge(stack, pki, tmp_path, instead={"user": user}, alter=_fetch_often)
+        yield Edges(edge, user)
+
+
+async def test_the_edge_works_without_keys_as_far_as_it_can_and_finds_them_when_they_come(late: Edges) -> None:
+    edge, tokens = late.edge, late.edge.tokens
+    answer = await edge.rest("GET", "/v1/orders/o1", headers=_shown(tokens))
+    assert answer.status_code == 503, "whether the token holds is not known"
+    assert reasons(answer) == ["DEPENDENCY_UNAVAILABLE"]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await OrderServiceStub(edge.bare).GetOrder(GetOrderRequest(id="o1"), metadata=tuple(_shown(tokens).items()))
+    error = from_rpc_error(caught.value)
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    assert (await edge.rest("GET", "/v1/products/p1", headers=_shown(tokens))).status_code == 200
+    assert (await edge.rest("GET", "/v1/orders/o1")).status_code == 401, "that there is none, one sees without keys"
+    assert not edge.neighbours["order"].calls
+
+    await late.user.start()
+
+    async def verifies() -> bool:
+        return await late.read(tokens) == 200
+
+    await until(verifies, "the keys are there", seconds=10)
+    # Retired and replaced: the new one counts within the life of the cache, and the old one no longer.
+    new = Tokens(kid="new")
+    late.user.keys = new
+
+    async def rotated() -> bool:
+        return (await late.read(new), await late.read(tokens)) == (200, 401)
+
+    await until(rotated, "the keys are those that are published", seconds=10)
+    # Nobody answers any more, however often the edge asks.
+    await late.user.kill()
+    before = await _failed_fetches(edge)
+
+    async def asked_in_vain() -> bool:
+        return await _failed_fetches(edge) > before + 2
+
+    await until(asked_in_vain, "the edge asks in vain", seconds=10)
+    assert await late.read(new) == 200
+
+
+async def _failed_fetches(edge: Edge) -> int:
+    return sum((await edge.stats("jwt_authn.jwks_fetch_failed")).values())
+
+
+async def test_a_crowd_without_keys_does_not_run_the_user_service_down(late: Edges) -> None:
+    late.user.answers[KEYS] = failing(code_pb2.INTERNAL, "not now")
+    await late.user.start()
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    statuses = await asyncio.gather(*(late.read(late.edge.tokens) for _ in range(300)))
+    assert set(statuses) == {503}
+    assert late.user.key_fetches <= 20 * (loop.time() - begin + 2)
+
+
+async def test_an_unknown_key_id_makes_nobody_ask(edge: Edge) -> None:
+    user = edge.neighbours["user"]
+    before = user.key_fetches
+    unknown = Tokens(kid="made-up")
+    answers = [await edge.rest("GET", "/v1/orders/o1", headers=_shown(unknown)) for _ in range(100)]
+    assert {answer.status_code for answer in answers} == {401}
+    assert user.key_fetches <= before + 2, "what is due in any case"
+
+
+async def test_the_way_by_which_keys_are_asked_for_is_not_open_to_clients(edge: Edge) -> None:
+    listeners = (await edge.client.get(f"{edge.admin}/listeners")).text
+    (way,) = [line for line in listeners.splitlines() if line.startswith("token-keys::")]
+    assert "127.0.0.1" not in way
+    assert "0.0.0.0" not in way
