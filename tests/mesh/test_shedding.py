@@ -26,7 +26,10 @@ from tests.mesh.shelf import WORKLOAD, RunningShelf, shelf, tuned
 
 OK = (grpc.StatusCode.OK, "")
 OVERLOADED = (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
-TEN = {"max_in_flight": 10, "max_streams": 10, "public_share": 0.4, "user_share": 0.6, "change_share": 0.8}
+TEN = {
+    **{"max_in_flight": 10, "max_streams": 10, "public_share": 0.4, "user_share": 0.6, "change_share": 0.8},
+    "max_loop_lag": "30s",  # what a busy machine does to the event loop must not decide here
+}
 
 
 @pytest.fixture
@@ -219,7 +222,7 @@ async def test_under_three_times_its_load_neighbours_and_health_are_served_while
     harness: Harness, contract: ProbeContract, tmp_path: Path, tokens: Tokens
 ) -> None:
     """Calls take 0.2 s and 20 fit at once: 100 a second. Browsers ask for 300 a second, neighbours for 20."""
-    tuning = tuned(tmp_path, shedding={**TEN, "max_in_flight": 20, "max_loop_lag": "30s"})
+    tuning = tuned(tmp_path, shedding={**TEN, "max_in_flight": 20})
     async with shelf(harness, contract, ZOCO_TUNING=tuning) as running:
         running.servicer.seconds = 0.2
         outside, inside = running.stub(), running.stub("order")
