@@ -211,9 +211,16 @@ def portal_settings(
 async def until(condition: Callable[[], Awaitable[bool]], what: str, *, seconds: float = 30) -> None:
     """Wait until a condition holds, and fail by its name if it never does."""
     end = time.monotonic() + seconds
-    while not await condition():
+    while not await _holds(condition):
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
         await asyncio.sleep(0.05)
+
+
+async def _holds(condition: Callable[[], Awaitable[bool]]) -> bool:
+    try:
+        return await condition()
+    except httpx.ConnectError:
+        return False  # Envoy writes down the address of its admin page a moment before it listens there
 
 
 async def raw_call(channel: grpc.aio.Channel, path: str, body: bytes = b"") -> bytes:
