@@ -54,7 +54,7 @@ def configure_tracing(settings: MeshSettings, workload: str) -> TracerProvider:
     Without a collector no span is exported, but ids are made and travel, so that logs can be joined.
     """
     provider = TracerProvider(
-        sampler=_Sampler(settings.trace_ratio),
+        sampler=sampler(settings.trace_ratio),
         resource=Resource.create({"service.name": workload, "service.namespace": "zoco"}),
     )
     if settings.otlp_endpoint:
@@ -63,6 +63,11 @@ def configure_tracing(settings: MeshSettings, workload: str) -> TracerProvider:
     # Baggage from outside is not trusted, so the trace context alone travels.
     propagate.set_global_textmap(_propagator)
     return provider
+
+
+def sampler(ratio: float) -> ParentBased:
+    """What samples as the caller does, and that share of the traces that begin here."""
+    return _Sampler(ratio)
 
 
 def tracer() -> trace.Tracer:
@@ -93,16 +98,16 @@ def server_spans(name: str, attributes: Mapping[str, str]) -> OpenSpan:
     caller's flag says whether a trace is sampled, and where the trace begins here, the ratio does. What is not sampled
     gets ids alone, for the log and for neighbours (docs/decisions/021).
     """
-    own, sampler = tracer(), getattr(trace.get_tracer_provider(), "sampler", None)
+    own, decides = tracer(), getattr(trace.get_tracer_provider(), "sampler", None)
 
     def record(context: Context) -> Span:
         return own.start_span(
             name, context, SpanKind.SERVER, attributes, record_exception=False, set_status_on_exception=False
         )
 
-    if not isinstance(sampler, _Sampler):
+    if not isinstance(decides, _Sampler):
         return lambda headers: record(extract(headers))  # somebody else's provider decides for itself
-    ratio = sampler.ratio
+    ratio = decides.ratio
 
     def open_span(headers: Mapping[str, str]) -> Span:
         parent = headers.get(TRACEPARENT)
@@ -131,8 +136,6 @@ def _ids(trace_id: int, flags: int) -> Span:
 
 
 class _Sampler(ParentBased):
-    """Samples as the caller does, and a share of the traces that begin here."""
-
     def __init__(self, ratio: float) -> None:
         super().__init__(_Roots(ratio))
         self.ratio: Final = ratio
