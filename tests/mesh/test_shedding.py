@@ -27,7 +27,11 @@ from tests.mesh.shelf import WORKLOAD, RunningShelf, shelf, tuned
 OK = (grpc.StatusCode.OK, "")
 OVERLOADED = (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
 TEN = {
-    **{"max_in_flight": 10, "max_streams": 10, "public_share": 0.4, "user_share": 0.6, "change_share": 0.8},
+    "max_in_flight": 10,
+    "max_streams": 10,
+    "public_share": 0.4,
+    "user_share": 0.6,
+    "change_share": 0.8,
     "max_loop_lag": "30s",  # what a busy machine does to the event loop must not decide here
 }
 
