@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.fixtures.spans import SpanCollector
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -23,6 +25,8 @@ class RunningShop:
     edge_port: int
     mesh: str = "inprocess"
     """How the mesh is run: in each process, or by a sidecar beside it."""
+    collector: SpanCollector | None = None
+    """Takes the spans of those calls whose caller asks for it."""
 
     @property
     def address(self) -> str:
@@ -53,6 +57,8 @@ class RunningShop:
     def environment(self) -> Mapping[str, str]:
         """The environment that the command line finds this shop by."""
         own = {"ZOCO_HOME": str(self.home), "ZOCO_EDGE_PORT": str(self.edge_port), "MESH": self.mesh}
+        if self.collector is not None:
+            own |= {"OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.endpoint, "OTEL_TRACES_SAMPLER_ARG": "0"}
         return {**os.environ, **own}
 
     def up(self) -> None:

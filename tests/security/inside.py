@@ -54,7 +54,11 @@ class Inside:
 
 
 async def raw_call(
-    channel: grpc.aio.Channel, path: str, body: bytes = b"", metadata: Sequence[tuple[str, str]] = ()
+    channel: grpc.aio.Channel,
+    path: str,
+    body: bytes = b"",
+    metadata: Sequence[tuple[str, str]] = (),
+    limit: float = 15,
 ) -> bytes:
     """Calls any unary method with any bytes; the answer's bytes.
 
@@ -63,7 +67,7 @@ async def raw_call(
     """
     call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
     try:
-        return await call(body, timeout=15, metadata=tuple(metadata))
+        return await call(body, timeout=limit, metadata=tuple(metadata))
     except grpc.aio.AioRpcError as error:
         raise refusal_of(error) from None
 

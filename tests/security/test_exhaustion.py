@@ -207,6 +207,7 @@ async def test_an_absurd_timeout_is_bounded_by_the_contract(shop: RunningShop, v
     async with asyncio.timeout(15):
         assert await reader.readuntil(b"\r\n\r\n")
     writer.close()
+    await writer.wait_closed()
 
 
 async def test_no_route_waits_for_ever_for_an_answer(shop: RunningShop) -> None:
