@@ -51,6 +51,21 @@ async def test_the_contracts_deadline_reaches_the_service_and_a_client_may_only_
     assert left == pytest.approx([deadline, deadline, 1, deadline, 1], abs=0.3)
 
 
+ABSURD = ["99999999H", "0S", "0n", "-1S", "1", "x", "999999999999S", "1.5S", ""]
+
+
+@pytest.mark.parametrize("timeouts", [*([each] for each in ABSURD), ["1S", "99999999H"], ["99999999H", "1S"]])
+async def test_no_spelling_of_a_timeout_gives_more_time_than_the_contract(edge: Edge, timeouts: list[str]) -> None:
+    asked = [*edge.shown.items(), *(("grpc-timeout", each) for each in timeouts)]
+    native = [*asked, ("content-type", "application/grpc"), ("te", "trailers")]
+    await edge.client.get(f"{edge.url}/v1/orders/o1", headers=asked)
+    await edge.client.post(edge.url + GET_ORDER, content=grpc_web_frame(b""), headers=native)
+    deadline = policy().methods[GET_ORDER].deadline.total_seconds()
+    for call in edge.neighbours["order"].calls:
+        assert call.time_remaining is not None
+        assert call.time_remaining < deadline + 0.3
+
+
 async def test_grpc_web_works_over_http_1(edge: Edge) -> None:
     edge.of(GET_ORDER).answers[GET_ORDER] = answering(Order(id="o1"))
     headers = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1", "origin": ORIGIN}
