@@ -151,6 +151,7 @@ def test_a_signing_key_is_retired_when_the_last_token_it_signed_is_dead(pki: Pat
 def test_it_is_not_retired_a_minute_earlier(pki: Path, minutes: int) -> None:
     aged(named(pki / "tokens", "a", "b"), a=timedelta(days=2), b=timedelta(minutes=minutes))
 
+    assert look_after(pki, ["order"], LEAD) == ""
     with pytest.raises(Failure, match=r"a has signed tokens that are still valid; retire it from .* on, or now with"):
         retire_keys(pki, LEAD, "a", force=False)
     assert retire_keys(pki, LEAD, "a", force=True).startswith("Retired a;")
