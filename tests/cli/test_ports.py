@@ -10,14 +10,14 @@ from cli.failures import Failure, PortTaken
 from cli.local.portcheck import is_free
 from cli.local.ports import Ports, plan, slots
 from cli.local.reservation import Reservation, every_port
-from cli.local.settings import LocalSettings
+from cli.local.settings import LocalSettings, read_settings
 from tests.cli.checkout import free_edge_port, free_port
 
 SHOP = ["user", "product", "inventory", "order", "payment", "notification", "analytics"]
 
 
 def settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> LocalSettings:
-    for name in [name for name in os.environ if name.startswith("ZOCO_")]:
+    for name in [name for name in os.environ if name.startswith("ZOCO_") or name == "MESH"]:
         monkeypatch.delenv(name)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -161,3 +161,24 @@ def test_a_connection_that_was_just_closed_does_not_take_a_port(listener: socket
     assert not is_free(port)
     listener.close()
     assert is_free(port)
+
+
+def test_only_a_mesh_of_sidecars_has_ports_inside_and_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = str(free_edge_port())
+    without = planned(settings(monkeypatch, ZOCO_EDGE_PORT=edge, MESH="inprocess"))
+    assert (without.inner, without.outbound, without.sidecar_admin) == ({}, {}, {})
+
+    given = settings(monkeypatch, ZOCO_EDGE_PORT=edge, MESH="envoy", ZOCO_REPLICAS="order=2")
+    ports = planned(given, without)
+    inside = [*ports.inner.values(), *ports.outbound.values(), *ports.sidecar_admin.values()]
+    assert ports.inner.keys() == ports.outbound.keys() == ports.sidecar_admin.keys() == {*SHOP, "order.2"}
+    assert len({*inside, *ports.services.values()}) == 3 * 8 + 9
+    assert set(inside) < set(every_port(ports))
+    assert planned(given, ports) == ports
+
+
+def test_a_mesh_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESH", "linkerd")
+
+    with pytest.raises(Failure, match=r"^MESH cannot be used: Input should be 'inprocess' or 'envoy'\.$"):
+        read_settings()
