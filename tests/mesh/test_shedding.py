@@ -245,6 +245,19 @@ async def test_under_three_times_its_load_neighbours_and_health_are_served_while
     assert browsing[OVERLOADED] > browsing[OK] > 0
 
 
+async def test_a_burst_is_refused_by_priority_and_not_at_random(small: RunningShelf) -> None:
+    """The library alone would cancel some of more than 1000 calls that wait to be taken up, whatever they are for."""
+    small.servicer.seconds = 0
+    outside, inside = small.stub(), small.stub("order")
+    request = small.messages.GetThingRequest()
+
+    burst = [asyncio.ensure_future(status_of(outside.Browse(request))) for _ in range(2000)]
+    served = [asyncio.ensure_future(status_of(inside.Serve(request))) for _ in range(5)]
+
+    assert set(await asyncio.gather(*served)) == {OK}
+    assert set(await asyncio.gather(*burst)) <= {OK, OVERLOADED}
+
+
 async def _open_loop(rate: float, seconds: float, call: Any) -> Counter[tuple[grpc.StatusCode, str]]:
     """Calls at a rate that does not wait for answers, and counts the outcomes."""
     loop = asyncio.get_running_loop()
