@@ -9,6 +9,7 @@ from typing import cast
 
 import nats
 import pytest
+from nats.js.api import AckPolicy
 
 from cli.local.broker import OPERATOR, authorization, nats_process, nats_url
 from cli.local.catalog import events
@@ -17,6 +18,7 @@ from cli.local.ports import Ports
 from cli.local.probes import http_json
 from cli.local.spawning import ExecSpawner
 from cli.local.supervisor import Supervisor
+from mesh.bus.nats import NatsBus
 from tests.cli.checkout import free_port, until
 
 
@@ -67,6 +69,38 @@ async def test_nobody_gets_in_without_the_password(broker: Broker) -> None:
     assert await reader.readline() == b"-ERR 'Authorization Violation'\r\n"
     writer.close()
     await writer.wait_closed()
+
+
+async def test_a_workload_is_held_to_what_its_contract_says(broker: Broker) -> None:
+    denied: list[str] = []
+
+    async def note(error: Exception) -> None:
+        denied.append(str(error))
+
+    url = nats_url(broker.port, "order", "or-d_er")
+    client = await nats.connect(url, inbox_prefix="_INBOX.order", error_cb=note)
+    await client.publish("zoco.payment.v1.PaymentCaptured", b"")
+    await until(lambda: any("permissions violation" in each for each in denied), "the broker says so")
+    await client.close()
+
+
+async def test_a_consumer_made_before_there_were_accounts_goes_on(broker: Broker) -> None:
+    """It was made with a list of one event, and the account lets it be asked for by that event's name only."""
+    deleted = "zoco.user.v1.UserDeleted"
+    operator = await nats.connect(broker.url)
+    stream = operator.jetstream()
+    await stream.add_stream(name="zoco-user", subjects=["zoco.user.v1.>"])
+    await stream.add_consumer(
+        "zoco-user", durable_name="order", name="order", filter_subjects=[deleted], ack_policy=AckPolicy.EXPLICIT
+    )
+    await stream.publish(deleted, b"of before")
+    await operator.close()
+    bus = NatsBus(nats_url(broker.port, "order", "or-d_er"), name="order")
+    await bus.start()
+    await until(lambda: bus.connected, "it is connected")
+    async with bus.pull("user", "order", [deleted]) as pull:
+        assert [each.payload for each in await pull.fetch(10)] == [b"of before"]
+    await bus.close()
 
 
 async def test_it_listens_on_loopback_only(broker: Broker) -> None:

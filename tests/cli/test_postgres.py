@@ -102,6 +102,17 @@ async def test_a_workload_cannot_enter_the_database_of_another(cluster: Cluster)
         psycopg.connect(cluster.url("order").rsplit("/", 1)[0] + "/user")
 
 
+async def test_a_workload_can_neither_become_another_nor_make_roles_and_databases(cluster: Cluster) -> None:
+    ensure_databases(cluster.database, PASSWORDS)
+    with psycopg.connect(cluster.url("order"), autocommit=True) as connection:
+        for statement in ('SET ROLE "user"', "SET ROLE postgres", "CREATE ROLE mallory", "CREATE DATABASE mallory"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+        for statement in ("COPY (SELECT 1) TO PROGRAM 'true'", "SELECT pg_read_file('PG_VERSION')"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+
+
 async def test_a_stuck_statement_of_a_workload_gives_up(cluster: Cluster) -> None:
     ensure_databases(cluster.database, PASSWORDS)
     with psycopg.connect(cluster.url("user")) as connection:

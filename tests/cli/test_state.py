@@ -44,6 +44,16 @@ def test_a_new_workload_gets_a_password_and_the_others_keep_theirs(home: Home) -
     assert stat.S_IMODE(home.secrets_file.stat().st_mode) == 0o600
 
 
+def test_a_home_from_before_there_were_broker_accounts_gets_them(home: Home) -> None:
+    old = {"postgres": "p", "nats": "n", "databases": {"order": "o"}}
+    home.secrets_file.write_text(json.dumps(old))
+    upgraded = passwords(home, ["order", "user"])
+    assert (upgraded.postgres, upgraded.nats, upgraded.databases["order"]) == ("p", "n", "o")
+    assert upgraded.brokers.keys() == {"order", "user"}
+    assert len({*upgraded.brokers.values(), *upgraded.databases.values()}) == 4
+    assert passwords(home, ["order", "user"]) == upgraded
+
+
 def test_passwords_without_any_workload_are_kept_too(home: Home) -> None:
     assert passwords(home, []) == passwords(home, [])
 
