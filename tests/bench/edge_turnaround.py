@@ -1,6 +1,6 @@
 """From a changed contract to an edge that runs it: the compiler, the configuration, Envoy until it answers.
 
-Works on a copy of the tree. The change is one more REST rule, so the answer to its path tells the new edge from the old.
+Works on a copy of the tree. The change is one more REST rule: the answer to its path tells the new edge from the old.
 No service stands behind.
 """
 
