@@ -6,7 +6,8 @@ from typing import Final
 from gateway.replies import cel
 from gateway.runtime import Address
 from gateway.upstream import HTTP2
-from gateway.xds import Message, extension, socket_address
+from gateway.xds import Message, extension, seconds, socket_address
+from mesh.credentials import CONNECTION_AGE_SECONDS
 
 # Envoy acts on these itself, whoever sent them.
 _FORBIDDEN: Final[Sequence[Message]] = ({"prefix": "x-envoy-"},)
@@ -67,6 +68,8 @@ def listener(
             "headers_with_underscores_action": "REJECT_REQUEST",
             "max_headers_count": 100,
             "idle_timeout": "3600s",
+            # Whoever is trusted no more gets no new call through after this; calls in flight go on (decision 018).
+            "max_connection_duration": seconds(CONNECTION_AGE_SECONDS),
         },
         http2_protocol_options=HTTP2,
         max_request_headers_kb=32,
