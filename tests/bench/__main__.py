@@ -27,6 +27,8 @@ BENCHES: Final[Mapping[str, str]] = {
     "pipeline": "tests.bench.pipeline",
     "mtls": "tests.bench.mtls",
     "tracing": "tests.bench.tracing",
+    "decisions": "tests.bench.decisions",
+    "turnaround": "tests.bench.edge_turnaround",
 }
 """Modules with a `measure()`, by the name they are asked for with."""
 
@@ -38,15 +40,15 @@ def main(names: Sequence[str]) -> int:
         print(f"NAME: no such bench: {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}", file=sys.stderr)
         return 2
     print(_machine(), flush=True)
-    figures: list[Figure] = []
+    missed = False
     for name in names or BENCHES:
         measure: Callable[[], Sequence[Figure]] = import_module(BENCHES[name]).measure
-        measured = measure()
-        print(*(_line(each) for each in measured), sep="\n", flush=True)
-        figures += measured
-    _write(figures)
+        figures = measure()
+        print(*(_line(each) for each in figures), sep="\n", flush=True)
+        _write(name, figures)
+        missed |= any(each.verdict == "MISSED" for each in figures)
     print(f"load average {_load_average()}")
-    return 0 if SHORT else any(each.verdict == "MISSED" for each in figures)
+    return int(missed and not SHORT)
 
 
 def _line(figure: Figure) -> str:
@@ -67,15 +69,18 @@ def _load_average() -> str:
     return ", ".join(f"{each:.1f}" for each in os.getloadavg())
 
 
-def _write(figures: Sequence[Figure]) -> None:
+def _write(name: str, figures: Sequence[Figure]) -> None:
+    """Puts a bench's figures into the results, in place of what it measured before."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     measured = {
+        "bench": name,
         "commit": commit.stdout.strip(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "short": SHORT,
     }
+    others = [each for each in json.loads(RESULTS.read_text()) if each["bench"] != name] if RESULTS.exists() else []
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps([{**asdict(each), **measured} for each in figures], indent=2) + "\n")
+    RESULTS.write_text(json.dumps([*others, *({**asdict(each), **measured} for each in figures)], indent=2) + "\n")
 
 
 if __name__ == "__main__":

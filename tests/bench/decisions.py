@@ -8,12 +8,18 @@ from typing import Final
 from mesh.decision import Decider, Decision, Identity, TokenState
 from mesh.ids import uuid7
 from mesh.policy import load_policy
+from tests.bench.figure import ROUNDS, Figure, figure
 
 SECONDS: Final = 1.0
 
 
-def measure(seconds: float = SECONDS) -> float:
+def measure() -> Sequence[Figure]:
     """Decisions a second, one after the other."""
+    return [figure("decisions of the policy", [rate() for _ in range(ROUNDS)], unit="/s")]
+
+
+def rate(seconds: float = SECONDS) -> float:
+    """Decisions a second."""
     asks = questions()
     made, started = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - started) < seconds:
@@ -43,4 +49,4 @@ def questions() -> Sequence[Callable[[], Decision]]:
 
 
 if __name__ == "__main__":
-    print(f"decisions: {measure():,.0f} a second on one core, over {len(questions())} questions")
+    print(f"decisions: {rate():,.0f} a second on one core, over {len(questions())} questions")
