@@ -159,7 +159,9 @@ class Tuning(_Section):
             return Rate(limit.requests, limit.per)
         tier = self.profiles.dev.tiers.get(limit.tier)
         if tier is None:
-            raise TuningError(f"{TUNING.name}: profiles.dev.tiers.{limit.tier}: is missing; a contract names this tier")
+            raise TuningError(
+                f"{_name(TUNING)}: profiles.dev.tiers.{limit.tier}: is missing; a contract names this tier"
+            )
         return Rate(tier.requests, tier.per)
 
 
@@ -170,7 +172,7 @@ def load_tuning(path: Path = TUNING) -> Tuning:
         TuningError: An unknown or missing key, a wrong unit or number, or no YAML; names file and path.
         OSError: The file cannot be read.
     """
-    name = f"{path.parent.name}/{path.name}"
+    name = _name(path)
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -179,6 +181,10 @@ def load_tuning(path: Path = TUNING) -> Tuning:
         return Tuning.model_validate(content)
     except ValidationError as invalid:
         raise TuningError("\n".join(f"{name}: {_finding(each)}" for each in invalid.errors())) from None
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
 
 
 def _finding(error: ErrorDetails) -> str:

@@ -100,6 +100,7 @@ def test_a_layer_asks_only_the_rules_it_can_know() -> None:
     assert decide(admin_only, CUSTOMER, rules=AT_THE_EDGE).reason == "ROLE_REQUIRED"
     assert decide(method(Audience.USER, owner_field="id"), CUSTOMER, owner=uuid7(), rules=AT_THE_EDGE).allowed
     assert decide(inside, NOBODY, rules=AT_THE_EDGE).reason == "NOT_EXPOSED"
+    assert decide(admin_only, STRANGER, rules=AT_THE_EDGE).allowed
 
 
 def test_a_decision_quotes_the_line_of_the_contract() -> None:
