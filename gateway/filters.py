@@ -135,7 +135,11 @@ def _health() -> Message:
         HEALTH,
         "envoy.extensions.filters.http.health_check.v3.HealthCheck",
         pass_through_mode=False,
-        headers=[{"name": ":path", "string_match": {"exact": LIVE}}],
+        headers=[
+            {"name": ":path", "string_match": {"exact": LIVE}},
+            # Else every method is answered: by itself the filter looks at the path alone.
+            {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}},
+        ],
     )
 
 

@@ -268,3 +268,4 @@ async def test_the_edge_says_that_it_lives_whatever_is_behind_it(edge: Edge) -> 
     answer = await edge.client.get(f"{edge.url}/livez")
     assert answer.status_code == 200
     assert not answer.content
+    assert [(await edge.rest(verb, "/livez")).status_code for verb in ("POST", "DELETE", "TRACE")] == [404] * 3
