@@ -160,9 +160,12 @@ async def test_planted_canaries_appear_nowhere(shop: RunningShop, canaries: Cana
 async def test_the_search_for_canaries_finds_what_is_there(shop: RunningShop, canaries: Canaries) -> None:
     """The order's id is no secret: were it not found in logs, on the broker and in tables, nothing would be."""
     order = canaries.order.encode()
-    places = {place.partition(" ")[0] for place, content in _everything(shop, canaries) if order in content}
 
-    assert {"log", "broker", "table"} <= places
+    async def is_found() -> bool:
+        places = {place.partition(" ")[0] for place, content in _everything(shop, canaries) if order in content}
+        return {"log", "broker", "table", "mail"} <= places
+
+    await eventually(is_found, "order's id in logs, mail, tables and on the broker")
 
 
 def _everything(shop: RunningShop, canaries: Canaries) -> Iterator[tuple[str, bytes]]:
