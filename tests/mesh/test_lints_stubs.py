@@ -72,8 +72,8 @@ def test_a_declared_call_that_no_code_makes_is_named(tmp_path: Path, policy: Pol
     root = project(tmp_path, "async def ask(stub: OtherStub):\n    await stub.Count(1)\n")
     assert [str(each) for each in lint_stubs(root, policy)] == [
         (
-            "services/shop: stock.v1.StockService/Count: shop declares this call and never makes it; drop it from calls,"
-            "and from the callers it has there [unused-call]"
+            "services/shop: stock.v1.StockService/Count: shop declares this call and never makes it; drop it from "
+            "calls, and from the callers it has there [unused-call]"
         ),
     ]
 
