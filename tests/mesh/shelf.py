@@ -1,7 +1,7 @@
 """A service with what protects a process: remembered reads, rate limits, calls of every priority, a chain of calls."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -50,6 +50,7 @@ class Shelf:
     """If there is one, remembered reads wait for it between database and answer."""
     reads: int = 0
     waiting: int = 0
+    begun: int = 0
     finished: int = 0
     abandoned: int = 0
 
@@ -116,15 +117,16 @@ class Shelf:
     async def Chain(self, request: Any, context: Any) -> Message:
         deadline = current_call().deadline
         assert deadline is not None
+        self.begun += 1
         left = int(1000 * (deadline - asyncio.get_running_loop().time()))
-        further: Sequence[int] = ()
+        further = self.messages.ChainResponse()
         if request.hops:
             stub = self.stubs.ShelfServiceStub(self.runtime.channel(WORKLOAD))
             ask = self.messages.ChainRequest(
                 hops=request.hops - 1, timeout_ms=request.timeout_ms, work_ms=request.work_ms
             )
             timeout = request.timeout_ms / 1000 if request.timeout_ms else None
-            further = (await stub.Chain(ask, timeout=timeout)).remaining_ms
+            further = await stub.Chain(ask, timeout=timeout)
         else:
             try:
                 await asyncio.sleep(request.work_ms / 1000)
@@ -132,7 +134,9 @@ class Shelf:
                 self.abandoned += 1
                 raise
             self.finished += 1
-        answer: Message = self.messages.ChainResponse(remaining_ms=[left, *further])
+        answer: Message = self.messages.ChainResponse(
+            remaining_ms=[left, *further.remaining_ms], deadline_ms=[int(1000 * deadline), *further.deadline_ms]
+        )
         return answer
 
     async def _wait(self) -> Message:

@@ -1,12 +1,14 @@
 """The deadline budget over a chain of real calls: each one less than its caller's, and no work after it is over."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import grpc
 import pytest
 
 from mesh.channel import BUDGET_RESERVE
+from mesh.credentials import client_credentials
 from tests.fixtures.servers import until
 from tests.harness import Harness
 from tests.mesh.probe import ProbeContract, status_of
@@ -14,6 +16,8 @@ from tests.mesh.shelf import WORKLOAD, RunningShelf, shelf
 
 RESERVE_MS = int(1000 * BUDGET_RESERVE)
 CONTRACT_MS = 5000
+ROUNDING_MS = 20
+"""gRPC rounds a time-out up on the wire."""
 
 
 @pytest.fixture
@@ -34,17 +38,17 @@ async def first(harness: Harness, contract: ProbeContract, last: RunningShelf) -
 async def test_a_child_has_what_its_caller_has_left_less_a_reserve(first: RunningShelf) -> None:
     answer = await first.stub().Chain(first.messages.ChainRequest(hops=1), timeout=3)
 
-    outer, inner = answer.remaining_ms
-    assert outer <= 3000
-    assert 0 < inner <= outer - RESERVE_MS
+    outer, inner = answer.deadline_ms
+    assert answer.remaining_ms[0] <= 3000
+    assert inner <= outer - RESERVE_MS + ROUNDING_MS
 
 
 async def test_a_child_never_has_more_than_the_contract_says(first: RunningShelf) -> None:
     answer = await first.stub().Chain(first.messages.ChainRequest(hops=1, timeout_ms=60_000), timeout=60)
 
-    outer, inner = answer.remaining_ms
-    assert outer <= CONTRACT_MS
-    assert inner <= outer - RESERVE_MS
+    outer, inner = answer.deadline_ms
+    assert answer.remaining_ms[0] <= CONTRACT_MS
+    assert inner <= outer - RESERVE_MS + ROUNDING_MS
 
 
 async def test_a_child_never_has_more_than_was_asked_for(first: RunningShelf) -> None:
@@ -67,18 +71,20 @@ async def test_a_child_that_would_have_no_time_is_not_called(first: RunningShelf
     outcome = await status_of(first.stub().Chain(first.messages.ChainRequest(hops=1), timeout=0.09))
 
     assert outcome[0] is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert (last.servicer.finished, last.servicer.abandoned) == (0, 0)
+    assert last.servicer.begun == 0
 
 
 async def test_no_handler_begins_after_its_deadline_however_long_it_was_kept_waiting(last: RunningShelf) -> None:
-    """The loop of the process is busy until the caller's time is over: what waited there is not begun any more."""
-    stub = last.stub()
-    await stub.Chain(last.messages.ChainRequest())
-    late = [asyncio.ensure_future(status_of(stub.Chain(last.messages.ChainRequest(), timeout=0.2))) for _ in range(5)]
-    await asyncio.sleep(0)
-    block = asyncio.get_running_loop().time() + 0.4
-    while asyncio.get_running_loop().time() < block:
-        pass
+    """The process is busy until the caller's time is over: what waited there is not begun any more."""
+    await last.stub().Chain(last.messages.ChainRequest())
+    options = (("grpc.ssl_target_name_override", WORKLOAD),)
+    credentials = client_credentials(last.service.pki / "edge")
+    with grpc.secure_channel(last.service.address, credentials, options) as channel:
+        stub = last.servicer.stubs.ShelfServiceStub(channel)
+        calls = [stub.Chain.future(last.messages.ChainRequest(), timeout=0.3) for _ in range(5)]
+        time.sleep(0.5)  # noqa: ASYNC251 - the event loop must not get to what comes in now
+        await asyncio.to_thread(lambda: [call.exception(timeout=10) for call in calls])
 
-    assert {code for code, _ in await asyncio.gather(*late)} == {grpc.StatusCode.DEADLINE_EXCEEDED}
-    assert last.servicer.finished == 1
+    assert {call.code() for call in calls} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    await last.stub().Chain(last.messages.ChainRequest())
+    assert last.servicer.begun == 2
