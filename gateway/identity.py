@@ -20,11 +20,12 @@ class IdentityFiles:
 
     Attributes:
         directory: holds cert.pem, key.pem and ca.pem, each a link through `..data`; Envoy watches it. Absolute.
-        secrets: where the SDS files stand that `sds_files` gives. Absolute.
+        secrets: where the SDS files stand that `sds_files` gives, absolute; None for an identity that never changes
+            while Envoy runs. Following one costs four of the 128 inotify instances that Linux gives a user by default.
     """
 
     directory: str
-    secrets: str
+    secrets: str | None
 
 
 def sds_files(identity: IdentityFiles, *, trusts: bool = True) -> dict[str, str]:
@@ -37,15 +38,8 @@ def sds_files(identity: IdentityFiles, *, trusts: bool = True) -> dict[str, str]
     Returns:
         YAML by file name, to be written under `identity.secrets`.
     """
-    pki = PurePosixPath(identity.directory)
-    watched = {"watched_directory": {"path": str(pki)}}
-    certificate = {
-        "certificate_chain": {"filename": str(pki / "cert.pem")},
-        "private_key": {"filename": str(pki / "key.pem")},
-        **watched,
-    }
-    # Several authorities may stand in it while one takes over from another.
-    authority = {"trusted_ca": {"filename": str(pki / "ca.pem")}, **watched}
+    watched = {"watched_directory": {"path": identity.directory}}
+    certificate, authority = ({**each, **watched} for each in _files(identity))
     files = {f"{_CERTIFICATE}.yaml": _resources(_CERTIFICATE, tls_certificate=certificate)}
     if trusts:
         files[f"{_AUTHORITY}.yaml"] = _resources(_AUTHORITY, validation_context=authority)
@@ -108,21 +102,33 @@ def public_tls(identity: IdentityFiles, *, alpn: Sequence[str]) -> Message:
 
 
 def _context(identity: IdentityFiles, accepted: Message, alpn: list[str]) -> Message:
+    names = {"match_typed_subject_alt_names": [{"san_type": "URI", "matcher": accepted}]}
+    base = {"alpn_protocols": alpn, "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"}}
+    if identity.secrets is None:
+        certificate, authority = _files(identity)
+        return {**base, "tls_certificates": [certificate], "validation_context": {**authority, **names}}
     return {
-        "alpn_protocols": alpn,
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        **base,
         "tls_certificate_sds_secret_configs": [_by_file(identity, _CERTIFICATE)],
         "combined_validation_context": {
-            "default_validation_context": {
-                "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": accepted}],
-            },
+            "default_validation_context": names,
             "validation_context_sds_secret_config": _by_file(identity, _AUTHORITY),
         },
     }
 
 
+def _files(identity: IdentityFiles) -> tuple[Message, Message]:
+    """Give the certificate with its key, and the authorities: several while one takes over from another."""
+    pki = PurePosixPath(identity.directory)
+    certificate = {
+        "certificate_chain": {"filename": str(pki / "cert.pem")},
+        "private_key": {"filename": str(pki / "key.pem")},
+    }
+    return certificate, {"trusted_ca": {"filename": str(pki / "ca.pem")}}
+
+
 def _by_file(identity: IdentityFiles, name: str) -> Message:
-    path = str(PurePosixPath(identity.secrets) / f"{name}.yaml")
+    path = str(PurePosixPath(identity.secrets or "") / f"{name}.yaml")
     return {
         "name": name,
         "sds_config": {"path_config_source": {"path": path}, "resource_api_version": "V3"},

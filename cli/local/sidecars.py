@@ -82,5 +82,5 @@ def _runtime(shop: Shop, slot: Slot) -> SidecarRuntime:
         admin=Address(LOOPBACK, shop.ports.sidecar_admin[slot.process]),
         neighbours={name: tuple(targets) for name, targets in shop.peers().items()},
         mesh=IdentityFiles(str(shop.home.pki / slot.workload), str(secrets / "mesh")),
-        inner=IdentityFiles(str(inner), str(secrets / "inner")),
+        inner=IdentityFiles(str(inner), None),
     )

@@ -75,11 +75,7 @@ def render(runtime: SidecarRuntime, policy: Policy) -> str:
 
 def secret_files(runtime: SidecarRuntime) -> dict[str, str]:
     """Give the SDS files of a sidecar: YAML by absolute path."""
-    return {
-        f"{identity.secrets}/{name}": text
-        for identity in (runtime.mesh, runtime.inner)
-        for name, text in sds_files(identity).items()
-    }
+    return {f"{runtime.mesh.secrets}/{name}": text for name, text in sds_files(runtime.mesh).items()}
 
 
 def emit(descriptors: FileDescriptorSet) -> Files:
@@ -100,9 +96,7 @@ def emit(descriptors: FileDescriptorSet) -> Files:
         for workload in sorted(policy.workloads):
             runtime = cluster_runtime(workload, neighbours(policy, workload))
             files[f"{GENERATED}/{workload}.yaml"] = (_HEADER + _dump(bootstrap(runtime, policy, tuning))).encode()
-            for part, identity in (("mesh", runtime.mesh), ("inner", runtime.inner)):
-                for name, text in sds_files(identity).items():
-                    files[f"{GENERATED}/{part}/{name}"] = text.encode()
+            files |= {f"{GENERATED}/mesh/{name}": text.encode() for name, text in sds_files(runtime.mesh).items()}
     except (PolicyError, TuningError, UnrepeatableCode) as error:
         raise CompileError(str(error)) from error
     return files

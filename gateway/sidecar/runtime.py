@@ -21,7 +21,7 @@ class SidecarRuntime:
         admin: Envoy's own page.
         neighbours: addresses of the workloads that it calls: `{"payment": ("127.0.0.1:50055",)}`.
         mesh: the workload's own identity, shown to the mesh.
-        inner: the sidecar's identity towards its service, and the authority that signed both of theirs.
+        inner: the sidecar's identity towards its service, and the authority that signed both of theirs; made at start.
         trust_domain: of all SPIFFE ids.
     """
 
@@ -61,5 +61,5 @@ def cluster_runtime(workload: str, neighbours: Iterable[str]) -> SidecarRuntime:
         admin=Address("127.0.0.1", 9901),
         neighbours={name: (f"{name}:50051",) for name in sorted(neighbours)},
         mesh=IdentityFiles("/var/run/zoco/pki", "/etc/zoco/sidecar/mesh"),
-        inner=IdentityFiles("/var/run/zoco/inner", "/etc/zoco/sidecar/inner"),
+        inner=IdentityFiles("/var/run/zoco/inner", None),
     )

@@ -83,7 +83,7 @@ def sidecar_runtime(
         admin=FREE,
         neighbours={**nowhere, **{name: tuple(hosts) for name, hosts in (neighbours or {}).items()}},
         mesh=IdentityFiles(str(pki / workload), str(directory / "mesh")),
-        inner=IdentityFiles(str(inner / SIDECAR), str(directory / "inner")),
+        inner=IdentityFiles(str(inner / SIDECAR), None),
     )
 
 

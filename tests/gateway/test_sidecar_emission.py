@@ -50,7 +50,7 @@ def test_the_same_contract_gives_the_same_bytes(descriptors: FileDescriptorSet) 
     shuffled.file.extend(reversed(descriptors.file))
 
     assert emit(shuffled) == first
-    secrets = {f"{part}/{name}" for part in ("mesh", "inner") for name in ("certificate", "authority")}
+    secrets = {"mesh/certificate", "mesh/authority"}
     assert first.keys() == {f"{GENERATED}/{name}.yaml" for name in {*WORKLOADS, *secrets}}
 
 
