@@ -134,5 +134,4 @@ async def test_an_unknown_key_id_makes_nobody_ask(edge: Edge) -> None:
 async def test_the_way_by_which_keys_are_asked_for_is_not_open_to_clients(edge: Edge) -> None:
     listeners = (await edge.client.get(f"{edge.admin}/listeners")).text
     (way,) = [line for line in listeners.splitlines() if line.startswith("token-keys::")]
-    assert "127.0.0.1" not in way
-    assert "0.0.0.0" not in way
+    assert way.split("::")[1].startswith("envoy://"), "an address that only this process understands"
