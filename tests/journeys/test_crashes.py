@@ -24,7 +24,7 @@ async def test_a_process_killed_in_the_middle_of_checkouts_leaves_nothing_half_d
     orders = 8
     placing = [
         # tok_slow holds each order at the payment for seconds, so that the kill meets it on its way.
-        asyncio.ensure_future(_place(buyer, order_of(product["id"], card="tok_slow", requestId=f"{process}-{number}")))
+        asyncio.ensure_future(place(buyer, order_of(product["id"], card="tok_slow", requestId=f"{process}-{number}")))
         for number in range(orders)
     ]
 
@@ -114,7 +114,7 @@ async def test_stopped_and_started_again_the_shop_has_everything(
     await eventually(is_notified, "one notification an order")
 
 
-async def _place(buyer: Person, request: Json) -> str:
+async def place(buyer: Person, request: Json) -> str:
     """Places an order as a client does that retries under its key until it has an answer."""
     while True:
         try:
