@@ -763,7 +763,6 @@ def policy() -> Policy:
             side_effect_free=True,
             idempotent=True,
             rate_limits=(RateLimit(by=LimitKey.IP, requests=200, per=timedelta(seconds=1), tier="public_read"),),
-            cache_ttl=timedelta(seconds=30),
             slo=Slo(availability=0.9999, latency=timedelta(microseconds=100000), latency_share=0.99),
             token_keys=True,
             routes=(HttpRoute(verb="GET", path="/.well-known/jwks.json", body=""),),
