@@ -120,6 +120,7 @@ def secret_files(runtime: EdgeRuntime) -> Mapping[str, str]:
     return {
         f"{PurePosixPath(identity.secrets).name}/{name}": text
         for identity, trusts in identities.items()
+        if identity.secrets is not None
         for name, text in sds_files(identity, trusts=trusts).items()
     }
 

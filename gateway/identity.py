@@ -96,7 +96,7 @@ def public_tls(identity: IdentityFiles, *, alpn: Sequence[str]) -> Message:
         common_tls_context={
             "alpn_protocols": list(alpn),
             "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-            "tls_certificate_sds_secret_configs": [_by_file(identity, _CERTIFICATE)],
+            **_own_certificate(identity),
         },
     )
 
@@ -104,17 +104,24 @@ def public_tls(identity: IdentityFiles, *, alpn: Sequence[str]) -> Message:
 def _context(identity: IdentityFiles, accepted: Message, alpn: list[str]) -> Message:
     names = {"match_typed_subject_alt_names": [{"san_type": "URI", "matcher": accepted}]}
     base = {"alpn_protocols": alpn, "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"}}
+    own = _own_certificate(identity)
     if identity.secrets is None:
-        certificate, authority = _files(identity)
-        return {**base, "tls_certificates": [certificate], "validation_context": {**authority, **names}}
+        return {**base, **own, "validation_context": {**_files(identity)[1], **names}}
     return {
         **base,
-        "tls_certificate_sds_secret_configs": [_by_file(identity, _CERTIFICATE)],
+        **own,
         "combined_validation_context": {
             "default_validation_context": names,
-            "validation_context_sds_secret_config": _by_file(identity, _AUTHORITY),
+            "validation_context_sds_secret_config": _by_file(identity.secrets, _AUTHORITY),
         },
     }
+
+
+def _own_certificate(identity: IdentityFiles) -> Message:
+    """Give what is shown: read once, or followed where the identity rotates."""
+    if identity.secrets is None:
+        return {"tls_certificates": [_files(identity)[0]]}
+    return {"tls_certificate_sds_secret_configs": [_by_file(identity.secrets, _CERTIFICATE)]}
 
 
 def _files(identity: IdentityFiles) -> tuple[Message, Message]:
@@ -127,8 +134,8 @@ def _files(identity: IdentityFiles) -> tuple[Message, Message]:
     return certificate, {"trusted_ca": {"filename": str(pki / "ca.pem")}}
 
 
-def _by_file(identity: IdentityFiles, name: str) -> Message:
-    path = str(PurePosixPath(identity.secrets or "") / f"{name}.yaml")
+def _by_file(secrets: str, name: str) -> Message:
+    path = str(PurePosixPath(secrets) / f"{name}.yaml")
     return {
         "name": name,
         "sds_config": {"path_config_source": {"path": path}, "resource_api_version": "V3"},
