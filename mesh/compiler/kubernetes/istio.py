@@ -17,7 +17,8 @@ from mesh.compiler.kubernetes.manifests import (
     labels,
     manifest,
 )
-from mesh.compiler.kubernetes.topology import EDGE, HEALTH, PORTAL, Topology
+from mesh.compiler.kubernetes.topology import HEALTH, PORTAL, Topology
+from mesh.decision import EDGE
 from mesh.settings import TRUST_DOMAIN
 from mesh.tuning import Tuning
 

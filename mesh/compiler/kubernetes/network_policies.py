@@ -23,7 +23,8 @@ from mesh.compiler.kubernetes.manifests import (
     labels,
     manifest,
 )
-from mesh.compiler.kubernetes.topology import EDGE, PORTAL, Topology
+from mesh.compiler.kubernetes.topology import PORTAL, Topology
+from mesh.decision import EDGE
 
 MONITORING: Final = "monitoring"
 """The namespace from which metrics are scraped."""

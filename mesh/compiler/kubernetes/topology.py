@@ -1,13 +1,11 @@
 """Who reaches whom in a cluster, and by which methods: the call graph of the contract and the few edges around it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from mesh.decision import EDGE
 from mesh.policy import Audience, Policy
-
-EDGE: Final = "edge"
-"""The workload through which everybody outside comes."""
 
 PORTAL: Final = "portal"
 """The workload that tells of the whole system: it asks every other one for its health."""
@@ -47,11 +45,9 @@ def read_topology(policy: Policy) -> Topology:
     edges: dict[str, set[str]] = {name: {PORTAL} for name in policy.workloads}
     for name in exposed:
         edges[name].add(EDGE)
-    for caller, path in _calls(policy):
-        if (method := policy.methods.get(path)) is not None:
-            edges[method.workload].add(caller)
-    if policy.token_keys is not None:
-        edges[policy.token_keys.workload] |= policy.token_keys.callers
+    for caller in (*policy.workloads, *policy.clients):
+        for path in policy.calls_of(caller) & policy.methods.keys():
+            edges[policy.methods[path].workload].add(caller)
     edges[PORTAL] = {EDGE}
     return Topology(
         workloads=tuple(sorted(policy.workloads)),
@@ -59,13 +55,6 @@ def read_topology(policy: Policy) -> Topology:
         edges={name: frozenset(callers - {name}) for name, callers in sorted(edges.items())},
         exposed=exposed,
     )
-
-
-def _calls(policy: Policy) -> Iterator[tuple[str, str]]:
-    for workload in policy.workloads.values():
-        yield from ((workload.name, f"/{path}") for path in workload.calls)
-    for method in policy.methods.values():
-        yield from ((method.workload, f"/{path}") for path in method.calls)
 
 
 def _methods(policy: Policy, workload: str) -> Mapping[str, tuple[str, ...]]:
