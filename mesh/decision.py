@@ -92,7 +92,6 @@ class Decider:
         owner = f'access.owner_field: "{method.owner_field}"'
         denied, unauthenticated = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED
         self._callers = method.callers
-        self._needs_user = method.needs_user
         self._exposure = Rule.EXPOSURE in rules and method.audience is Audience.NONE
         self._caller = Rule.CALLER in rules
         # Internal methods know workloads only, and PUBLIC ones treat a bad token as none (docs/decisions/002).
