@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from mesh.decision import Identity, TokenState
+from mesh.decision import EDGE, Identity, TokenState
 from mesh.ids import uuid7
 from mesh.policy import Policy
 from tests.harness import Tokens
 
-EDGE = "edge"
 STRANGER = "stranger"
 INFRASTRUCTURE = ("portal", "operator", "cli", STRANGER)
 """Workloads without a contract of their own; the last has a certificate of the mesh and stands nowhere."""

@@ -9,11 +9,11 @@ from typing import Final, Protocol
 import grpc
 
 from mesh.credentials import client_credentials
-from mesh.decision import Decision, Identity, Rule, decide
+from mesh.decision import EDGE, Decision, Identity, Rule, decide
 from mesh.policy import HttpRoute, MethodPolicy
 from tests.gateway.edges import Edge
 from tests.parity.answers import Answer, ask_grpc, ask_rest
-from tests.parity.askers import EDGE, Asker
+from tests.parity.askers import Asker
 from tests.parity.questions import grpc_request, rest_request
 
 EDGE_RULES: Final = (Rule.EXPOSURE, Rule.TOKEN, Rule.ROLE)

@@ -9,7 +9,7 @@ from typing import Final
 from cli.local.pki import ensure_pki
 from gateway.runtime import PORTAL
 from mesh.call import IdempotencyKey
-from mesh.decision import Rule
+from mesh.decision import EDGE, Rule
 from mesh.metrics import Metrics
 from mesh.pipeline import PipelineCompiler, PipelineInterceptor
 from mesh.policy import MethodPolicy
@@ -18,7 +18,7 @@ from tests.gateway.edges import start_edge
 from tests.gateway.neighbours import Neighbour, policy
 from tests.gateway.sidecars import start_behind_sidecar
 from tests.harness import AUDIENCE, ISSUER, Tokens
-from tests.parity.askers import EDGE, INFRASTRUCTURE, Asker, askers
+from tests.parity.askers import INFRASTRUCTURE, Asker, askers
 from tests.parity.layers import SIDECAR_RULES, EdgeLayer, Layer, MeshLayer, RestLayer
 from tests.parity.report import Disagreement, Report
 
