@@ -16,7 +16,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from mesh.compiler import CompileError
 from mesh.compiler.history import Baseline, find_baseline, trailers_since
 from mesh.compiler.protos import describe
-from mesh.policy import Audience, MethodPolicy, Policy, RateLimit, read_policy
+from mesh.policy import Audience, MethodPolicy, Policy, read_policy
+from mesh.tuning import Rate
 
 TRAILER: Final = "Policy-Wider"
 """A commit that widens an RPC on purpose says so: `Policy-Wider: OrderService/GetOrder why that is right`."""
@@ -86,31 +87,31 @@ def _changed(old: MethodPolicy, new: MethodPolicy) -> Iterator[tuple[Kind, str]]
 def _limits(old: MethodPolicy, new: MethodPolicy) -> Iterator[tuple[Kind, str]]:
     before, after = _by_key(old), _by_key(new)
     for key in sorted(before.keys() | after.keys()):
-        was, now = before.get(key), after.get(key)
-        if was is None or now is None:
-            yield _kind(wider=now is None), f"rate_limit by {key}: {_rate(was)} -> {_rate(now)}"
-        elif _per_second(now) != _per_second(was):
-            yield _kind(wider=_per_second(now) > _per_second(was)), f"rate_limit by {key}: {_rate(was)} -> {_rate(now)}"
+        was, now = before.get(key, ()), after.get(key, ())
+        if was != now:
+            wider = not all(any(_bounds(limit, earlier) for limit in now) for earlier in was)
+            yield _kind(wider=wider), f"rate_limit by {key}: {_rates(was)} -> {_rates(now)}"
 
 
-def _by_key(method: MethodPolicy) -> dict[str, RateLimit]:
-    """The strictest limit by each key."""
-    limits: dict[str, RateLimit] = {}
-    for limit in sorted(method.rate_limits, key=_per_second, reverse=True):
-        limits[limit.by.name] = limit
+def _by_key(method: MethodPolicy) -> dict[str, tuple[Rate, ...]]:
+    """The limits by each key; their tiers say nothing about what the contract lets pass."""
+    limits: dict[str, tuple[Rate, ...]] = {}
+    for limit in method.rate_limits:
+        limits[limit.by.name] = tuple(sorted((*limits.get(limit.by.name, ()), Rate(limit.requests, limit.per))))
     return limits
 
 
-def _per_second(limit: RateLimit) -> float:
-    return limit.requests / limit.per.total_seconds()
+def _bounds(limit: Rate, earlier: Rate) -> bool:
+    """Whether a limit lets pass no more than an earlier one: neither at once, nor in the long run."""
+    return limit.requests <= earlier.requests and limit.requests * earlier.per <= earlier.requests * limit.per
 
 
 def _kind(*, wider: bool) -> Kind:
     return Kind.WIDER if wider else Kind.NARROWER
 
 
-def _rate(limit: RateLimit | None) -> str:
-    return f"{limit.requests} in {_seconds(limit.per)}" if limit else "none"
+def _rates(limits: Sequence[Rate]) -> str:
+    return " and ".join(f"{limit.requests} in {_seconds(limit.per)}" for limit in limits) or "none"
 
 
 def _seconds(duration: timedelta) -> str:

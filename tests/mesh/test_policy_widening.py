@@ -49,6 +49,16 @@ def changes(**fields: object) -> list[tuple[Kind, str]]:
             Kind.NARROWER,
             "rate_limit by SUBJECT: 50 in 1 s -> 50 in 2 s",
         ),
+        (
+            {"rate_limits": (replace(LIMIT, requests=3000, per=timedelta(seconds=60)),)},
+            Kind.WIDER,
+            "rate_limit by SUBJECT: 50 in 1 s -> 3000 in 60 s",
+        ),
+        (
+            {"rate_limits": (LIMIT, replace(LIMIT, requests=100, per=timedelta(seconds=60)))},
+            Kind.NARROWER,
+            "rate_limit by SUBJECT: 50 in 1 s -> 50 in 1 s and 100 in 60 s",
+        ),
         ({"deadline": timedelta(seconds=60)}, Kind.OTHER, "deadline: 5 s -> 60 s"),
     ],
 )
@@ -66,6 +76,14 @@ def test_a_limit_that_moves_to_another_key_is_dropped_and_new() -> None:
     assert changes(rate_limits=(moved,)) == [
         (Kind.NARROWER, "rate_limit by IP: none -> 50 in 1 s"),
         (Kind.WIDER, "rate_limit by SUBJECT: 50 in 1 s -> none"),
+    ]
+
+
+def test_one_of_two_limits_by_one_key_that_is_dropped_is_wider() -> None:
+    slow = replace(LIMIT, requests=100, per=timedelta(seconds=60))
+    both, one = (policy(replace(METHOD, rate_limits=limits)) for limits in ((LIMIT, slow), (slow,)))
+    assert [(each.kind, each.what) for each in compare(both, one)] == [
+        (Kind.WIDER, "rate_limit by SUBJECT: 50 in 1 s and 100 in 60 s -> 100 in 60 s")
     ]
 
 
