@@ -39,7 +39,8 @@ def read_topology(policy: Policy) -> Topology:
     """Derives the connections from the policy.
 
     A connection exists where a contract says `calls`, where a workload fetches the token keys, where the edge routes,
-    and where the portal asks for health. A caller that is allowed but declares no call gets none.
+    and where the portal asks for health. A caller that is allowed but declares no call gets none, and neither does one
+    that declares a call it is not allowed.
     """
     exposed = frozenset(method.workload for method in policy.methods.values() if method.audience is not Audience.NONE)
     edges: dict[str, set[str]] = {name: {PORTAL} for name in policy.workloads}
@@ -47,7 +48,9 @@ def read_topology(policy: Policy) -> Topology:
         edges[name].add(EDGE)
     for caller in (*policy.workloads, *policy.clients):
         for path in policy.calls_of(caller) & policy.methods.keys():
-            edges[policy.methods[path].workload].add(caller)
+            method = policy.methods[path]
+            if caller in method.callers:
+                edges[method.workload].add(caller)
     edges[PORTAL] = {EDGE}
     return Topology(
         workloads=tuple(sorted(policy.workloads)),
