@@ -150,6 +150,10 @@ class Policy:
         """The methods that a workload serves."""
         return (method for method in self.methods.values() if method.workload == workload)
 
+    def verifies_tokens(self, workload: str) -> bool:
+        """Whether a workload serves people, so that it must know the keys of tokens and whose tokens have ended."""
+        return any(method.verifies_tokens for method in self.of_workload(workload))
+
     def calls_of(self, workload: str) -> frozenset[str]:
         """The gRPC paths that a workload or client calls: what it declares, and where needed the token keys."""
         own = self.workloads.get(workload) or self.clients.get(workload)
@@ -158,7 +162,7 @@ class Policy:
             declared.update(method.calls)
         paths = {f"/{name}" for name in declared}
         keys = self.token_keys
-        if keys and keys.workload != workload and any(each.verifies_tokens for each in self.of_workload(workload)):
+        if keys and keys.workload != workload and self.verifies_tokens(workload):
             paths.add(keys.path)
         return frozenset(paths)
 

@@ -116,7 +116,9 @@ async def start(
         if bus is not None:
             await bus.listen(wakes.subject, wakes.heard)
         revocations = Revocations()
-        follower = await _follow(bus, revocations, settings, started) if bus is not None else None
+        # The broker lets nobody else hear those events.
+        heard = bus if policy.verifies_tokens(workload) else None
+        follower = await _follow(heard, revocations, settings, started) if heard is not None else None
         for method in policy.of_workload(workload):
             for limit in method.rate_limits:
                 capacity.rate_limits.rate_of(limit)  # a number that is missing is told now, not at the first call

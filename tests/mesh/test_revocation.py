@@ -11,8 +11,10 @@ from typing import Any
 import grpc
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from mesh.errors import Unauthenticated, from_rpc_error
+from mesh.policy import DESCRIPTORS
 from mesh.revocation import REMEMBERED, Revocations
 from mesh.tokens import ACCESS_LIFETIME, CLOCK_SKEW, KeySet, TokenVerifier
 from services.notification.__main__ import build as build_notification
@@ -21,6 +23,7 @@ from services.user.__main__ import build as build_user
 from services.user.settings import UserSettings
 from tests.fixtures.servers import NatsServer, until
 from tests.harness import AUDIENCE, ISSUER, Harness, ServiceUnderTest, Tokens, refused
+from zoco.mesh.v1 import policy_pb2
 from zoco.notification.v1 import notification_service_pb2 as notifications
 from zoco.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from zoco.user.v1 import auth_service_pb2 as auth
@@ -71,10 +74,10 @@ async def accounts(harness: Harness, tokens: Tokens, tmp_path: Path) -> AsyncIte
 
 
 @asynccontextmanager
-async def elsewhere(harness: Harness, mail: Path) -> AsyncIterator[ServiceUnderTest]:
+async def elsewhere(harness: Harness, mail: Path, **settings: Any) -> AsyncIterator[ServiceUnderTest]:
     """Another service, which knows of accounts only what the broker tells."""
     async with harness.running(
-        "notification", build_notification, settings=NotificationSettings, ZOCO_MAIL_DIR=mail
+        "notification", build_notification, settings=NotificationSettings, ZOCO_MAIL_DIR=mail, **settings
     ) as service:
         yield service
 
@@ -152,6 +155,26 @@ async def test_what_was_revoked_while_a_service_could_not_hear_it_is_known_after
         assert await verdict(service, token) == "OK"
         own_nats.start()
         await soon(service, token, "TOKEN_INVALID")
+
+
+async def test_who_serves_no_people_asks_for_no_revocations(harness: Harness, tmp_path: Path) -> None:
+    contracts = FileDescriptorSet.FromString(DESCRIPTORS.read_bytes())
+    for service in (service for file in contracts.file for service in file.service):
+        if service.options.Extensions[policy_pb2.service].workload == "notification":
+            for method in service.method:
+                method.options.Extensions[policy_pb2.method].access.edge = policy_pb2.EDGE_AUDIENCE_NONE
+    internal = tmp_path / "descriptors.binpb"
+    internal.write_bytes(contracts.SerializeToString())
+
+    async with elsewhere(harness, tmp_path):
+        assert follows_revocations()
+    async with elsewhere(harness, tmp_path, ZOCO_DESCRIPTORS=internal):
+        assert not follows_revocations()
+
+
+def follows_revocations() -> bool:
+    """Whether a service of this process asks the broker whose tokens end; one that may not is denied for ever."""
+    return any(task.get_name() == "revocations" for task in asyncio.all_tasks())
 
 
 async def test_an_open_watch_ends_with_its_token(harness: Harness, accounts: Accounts, tmp_path: Path) -> None:
