@@ -13,7 +13,16 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, SamplingResult, TraceIdRatioBased
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, TraceState
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    TraceFlags,
+    TraceState,
+)
 from opentelemetry.trace.propagation import set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
@@ -31,7 +40,9 @@ OpenSpan = Callable[[Mapping[str, str]], Span]
 # Version 00 of the header, which is all there is (W3C Trace Context, 3.2). What looks otherwise goes the long way.
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
-_EMPTY: Final = Context()
+_SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
+"""Where a context holds its span; OpenTelemetry tells it no other way."""
+
 _DRAWN: Final = Context({create_key("zoco-drawn"): True})
 """A context without a parent, whose trace has been drawn to be sampled."""
 
@@ -113,26 +124,45 @@ def server_spans(name: str, attributes: Mapping[str, str]) -> OpenSpan:
         parent = headers.get(TRACEPARENT)
         if parent is None:
             drawn = random.random() < ratio  # noqa: S311 - no secret
-            return record(_DRAWN) if drawn else _ids(random.getrandbits(128), TraceFlags.RANDOM_TRACE_ID)
+            return record(_DRAWN) if drawn else _Unsampled(random.getrandbits(128), TraceFlags.RANDOM_TRACE_ID)
         known = _TRACEPARENT.fullmatch(parent)
         if known is None or TRACESTATE in headers:
             return record(extract(headers))
         flags = int(known[3], 16)
         if flags & TraceFlags.SAMPLED:
             return record(extract(headers))
-        return _ids(int(known[1], 16), flags & TraceFlags.RANDOM_TRACE_ID)
+        return _Unsampled(int(known[1], 16), flags & TraceFlags.RANDOM_TRACE_ID)
 
     return open_span
 
 
 def enter(span: Span) -> None:
     """Makes a span the current one for the rest of this task. For tasks that serve exactly one call."""
-    attach(set_span_in_context(span, _EMPTY))
+    attach(Context({_SPAN_KEY: span}))
 
 
-def _ids(trace_id: int, flags: int) -> Span:
-    """A span that is not sampled."""
-    return NonRecordingSpan(SpanContext(trace_id, random.getrandbits(64), False, TraceFlags(flags)))
+def ids_of(span: Span) -> tuple[int, int] | None:
+    """Trace id and span id, for a log line; None where there is no trace."""
+    if isinstance(span, _Unsampled):
+        return span.trace_id, span.span_id
+    context = span.get_span_context()
+    return (context.trace_id, context.span_id) if context.is_valid else None
+
+
+class _Unsampled(NonRecordingSpan):
+    """A span that is not sampled: ids alone. Its context is made for those who ask, which most calls never do."""
+
+    def __init__(self, trace_id: int, flags: int) -> None:
+        self.trace_id = trace_id
+        self.span_id = random.getrandbits(64)
+        self._flags = flags
+
+    def get_span_context(self) -> SpanContext:
+        """The ids as OpenTelemetry knows them (opentelemetry.trace.Span)."""
+        return SpanContext(self.trace_id, self.span_id, False, TraceFlags(self._flags))
+
+    def __repr__(self) -> str:
+        return f"_Unsampled({self.get_span_context()!r})"
 
 
 class _Sampler(ParentBased):

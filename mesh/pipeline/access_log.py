@@ -13,6 +13,7 @@ import grpc
 from mesh.logs import JsonLog, logger, redacted
 from mesh.pipeline.exchange import Exchange, Next, Stage
 from mesh.policy import MethodPolicy
+from mesh.tracing import ids_of
 
 SERVER_FAULTS: Final = frozenset(
     {
@@ -86,21 +87,24 @@ def _rendered(policy: MethodPolicy, log: JsonLog) -> WriteCall:
     """Writes the same line in one go: it is written on every call, and a chain of processors costs ten times that."""
     head = f'{{"part": "{_PART}", "event": "{_EVENT}", "service": {quoted(log.workload)}, "method": "{policy.path}"'
 
+    timestamp = _Timestamps()
+
     def write(exchange: Exchange, seconds: float) -> None:
-        failed = exchange.code in SERVER_FAULTS
+        code = exchange.code
+        failed = code is not grpc.StatusCode.OK and code in SERVER_FAULTS
         if (logging.ERROR if failed else logging.INFO) < log.level:
             return
-        call, trace = exchange.call, exchange.span.get_span_context()
+        call, trace = exchange.call, ids_of(exchange.span)
         request_id = _text(call.request_id)
         correlation_id = request_id if call.correlation_id == call.request_id else _text(call.correlation_id)
         line = (
-            f'{head}, "code": "{exchange.code.name}", "duration_ms": {seconds * 1000:.2f}, "caller": '
+            f'{head}, "code": "{code._name_}", "duration_ms": {seconds * 1000:.2f}, "caller": '
             f'{"null" if call.caller is None else quoted(call.caller)}, "level": "{"error" if failed else "info"}", '
-            f'"time": "{datetime.now(UTC).isoformat()[:-6]}Z", "request_id": {request_id}, '
+            f'"time": "{timestamp()}", "request_id": {request_id}, '
             f'"correlation_id": {correlation_id}'
         )
-        if trace.is_valid:
-            line += f', "trace_id": "{trace.trace_id:032x}", "span_id": "{trace.span_id:016x}"'
+        if trace is not None:
+            line += f', "trace_id": "{trace[0]:032x}", "span_id": "{trace[1]:016x}"'
         if exchange.reason:
             line += f', "reason": "{exchange.reason}"'
         if call.subject:
@@ -112,8 +116,23 @@ def _rendered(policy: MethodPolicy, log: JsonLog) -> WriteCall:
     return write
 
 
+class _Timestamps:
+    """The time as structlog writes it, to the microsecond. What changes once a second is written once a second."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def __call__(self) -> str:
+        second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        if second != self._second:
+            self._second, self._text = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+        return f"{self._text}.{nanoseconds // 1000:06d}Z"
+
+
 def _rest_path(exchange: Exchange) -> str:
-    return exchange.metadata.get("x-envoy-original-path", "").partition("?")[0][:256]
+    path = exchange.metadata.get("x-envoy-original-path")
+    return path.partition("?")[0][:256] if path else ""
 
 
 def _text(value: str) -> str:

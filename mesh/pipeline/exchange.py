@@ -1,7 +1,7 @@
 """What the stages of the pipeline hand to each other: one object a call."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ class Exchange:
     context: Any
     """grpc.aio.ServicerContext. Not typed so: the published stubs miss that time_remaining() and code() may be None."""
     metadata: Mapping[str, str]
-    """Text metadata; of a repeated key all values, joined by commas."""
+    """Text metadata; of a repeated key all values, joined by commas. Binary keys (`-bin`) are not to be read here."""
     call: Call
     code: grpc.StatusCode = field(default=grpc.StatusCode.OK)
     reason: str = ""
@@ -61,10 +61,10 @@ def peer_workload(context: Any, _: Mapping[str, str]) -> str | None:
 
 def open_exchange(policy: MethodPolicy, request: Any, context: Any, identify: Identify = peer_workload) -> Exchange:
     """Reads identity and ids of a call that has just arrived."""
-    metadata: dict[str, str] = {}
-    for key, value in context.invocation_metadata() or ():
-        if isinstance(value, str):
-            metadata[key] = f"{metadata[key]},{value}" if key in metadata else value
+    received = context.invocation_metadata() or ()
+    metadata: dict[str, str] = dict(received)
+    if len(metadata) != len(received):
+        metadata = _joined(received)
     request_id = _safe(metadata.get("x-request-id")) or uuid7()
     call = Call(
         method=policy,
@@ -73,6 +73,14 @@ def open_exchange(policy: MethodPolicy, request: Any, context: Any, identify: Id
         caller=identify(context, metadata),
     )
     return Exchange(policy, request, context, metadata, call)
+
+
+def _joined(received: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+    joined: dict[str, str] = {}
+    for key, value in received:
+        if isinstance(value, str):
+            joined[key] = f"{joined[key]},{value}" if key in joined else value
+    return joined
 
 
 def _safe(value: str | None) -> str | None:

@@ -1,10 +1,8 @@
 """Stages that watch a call from outside: tracing and metrics. The access log has a file of its own."""
 
 import time
-from functools import cache
 from typing import Any
 
-import grpc
 from opentelemetry.trace import Status, StatusCode
 
 from mesh import tracing
@@ -46,9 +44,13 @@ def metrics_stage(metrics: Metrics) -> Stage:
         in_flight = 0
         metrics.in_flight.labels(method).set_function(lambda: in_flight)  # a number of our own: the gauge's has a lock
 
-        @cache
-        def duration(code: grpc.StatusCode) -> Duration:
-            return metrics.server_duration.labels(method, code.name)
+        durations: dict[str, Duration] = {}
+
+        def duration(code: str) -> Duration:
+            known = durations.get(code)
+            if known is None:
+                known = durations[code] = metrics.server_duration.labels(method, code)
+            return known
 
         async def measure(exchange: Exchange) -> Any:
             nonlocal in_flight
@@ -58,7 +60,7 @@ def metrics_stage(metrics: Metrics) -> Stage:
                 return await proceed(exchange)
             finally:
                 in_flight -= 1
-                duration(exchange.code).observe(time.perf_counter() - started)
+                duration(exchange.code._name_).observe(time.perf_counter() - started)
 
         return measure
 

@@ -21,6 +21,7 @@ from mesh.errors import (
 )
 from mesh.logs import logger
 from mesh.metrics import Metrics
+from mesh.pipeline.alarms import Alarms
 from mesh.pipeline.exchange import Exchange, Next, Stage
 from mesh.pipeline.refusal import refuse
 from mesh.policy import Audience, MethodPolicy
@@ -68,16 +69,15 @@ def _code_of(exchange: Exchange) -> grpc.StatusCode:
 def deadline_stage(policy: MethodPolicy, proceed: Next) -> Next:
     """Ends a call when the contract's deadline or the caller's is over, whichever comes first."""
     longest = policy.deadline.total_seconds()
+    alarms = Alarms()
 
     async def limit(exchange: Exchange) -> Any:
         remaining = exchange.context.time_remaining()
         seconds = longest if remaining is None or remaining > longest else remaining
         if seconds < MIN_BUDGET:
             raise DeadlineExceeded("DEADLINE_TOO_SHORT", "less than 50 ms were left; the call was not begun")
-        loop = asyncio.get_running_loop()
-        deadline = exchange.call.deadline = loop.time() + seconds
-        alarm = _Alarm()
-        timer = loop.call_at(deadline, alarm.ring)
+        deadline = exchange.call.deadline = asyncio.get_running_loop().time() + seconds
+        alarm = alarms.set(deadline)
         try:
             return await proceed(exchange)
         except asyncio.CancelledError as over:
@@ -85,29 +85,9 @@ def deadline_stage(policy: MethodPolicy, proceed: Next) -> Next:
                 raise DeadlineExceeded("DEADLINE_OVER", "the call took longer than it may") from over
             raise  # somebody else's: the caller went away, or the process ends
         finally:
-            timer.cancel()
+            alarms.forget(alarm)
 
     return limit
-
-
-class _Alarm:
-    """Cancels the task that makes it, when it rings: `asyncio.timeout` without what a whole call can do without."""
-
-    __slots__ = ("_task", "rang")
-
-    def __init__(self) -> None:
-        self._task = asyncio.current_task()
-        self.rang = False
-
-    def ring(self) -> None:
-        """The time is over."""
-        self.rang = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def take_back(self) -> int:
-        """Takes the cancellation back; how many of others' remain."""
-        return self._task.uncancel() if self._task is not None else 0
 
 
 def authentication_stage(verifier: TokenVerifier) -> Stage:
