@@ -66,6 +66,15 @@ def fault(certificate: x509.Certificate, why: str) -> Fault:
     return Fault(owner(certificate), why, certificate.not_valid_after_utc, certificate.issuer.rfc4514_string())
 
 
+def is_signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    """Whether an authority's key signed a certificate."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except Exception:  # noqa: BLE001 - a signature that does not verify has an exception of its own package
+        return False
+    return True
+
+
 def fits(certificate: x509.Certificate, key: bytes) -> bool:
     """Whether a private key (PEM) is that of the certificate.
 
@@ -84,13 +93,7 @@ def _date_fault(certificate: x509.Certificate, now: datetime) -> str | None:
 
 
 def _origin_fault(certificate: x509.Certificate, trusted: Sequence[x509.Certificate]) -> str | None:
-    for authority in trusted:
-        try:
-            certificate.verify_directly_issued_by(authority)
-        except Exception:  # noqa: BLE001, S112 - whatever is wrong with the signature, this authority did not make it
-            continue
-        return None
-    return "comes from a foreign authority"
+    return None if any(is_signed_by(certificate, each) for each in trusted) else "comes from a foreign authority"
 
 
 def _name_fault(certificate: x509.Certificate, who: str | None) -> str | None:

@@ -113,15 +113,6 @@ def is_due(certificate: x509.Certificate, now: datetime) -> bool:
     return now > start + (end - start) * 2 / 3 or now < start
 
 
-def is_signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
-    """Return whether an authority's key signed a certificate."""
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except Exception:  # noqa: BLE001 - a signature that does not verify has an exception of its own package
-        return False
-    return True
-
-
 def certificates_in(path: Path) -> list[x509.Certificate]:
     """Return the certificates of a PEM file.
 

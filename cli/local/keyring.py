@@ -11,10 +11,10 @@ from rich.table import Table
 
 from cli.failures import Failure
 from cli.local.authority import read_trust
-from cli.local.certificates import EDGE_TLS, certificates_in, is_due, is_signed_by
+from cli.local.certificates import EDGE_TLS, certificates_in, is_due
 from cli.local.pki import TOKENS, exclusive, identities
 from cli.local.signing_keys import SigningKeyFile, outlived_keys, retire, rotate_signing, signing_keys
-from mesh.certificates import fingerprint, owner, spiffe_id
+from mesh.certificates import fingerprint, is_signed_by, owner, spiffe_id
 from mesh.credentials import CONNECTION_AGE_SECONDS
 
 _PREFIX = spiffe_id("")

@@ -21,14 +21,13 @@ from cli.local.certificates import (
     certificate_pem,
     certificates_in,
     is_due,
-    is_signed_by,
     key_in,
     key_pem,
     new_leaf,
 )
 from cli.local.projection import is_projected, publish
 from cli.local.signing_keys import ensure_signing_key
-from mesh.certificates import owner, spiffe_id
+from mesh.certificates import is_signed_by, owner, spiffe_id
 
 __all__ = ["EDGE_TLS", "TOKENS", "converge", "ensure_pki", "ensure_signing_key", "exclusive", "identities", "read_leaf"]
 

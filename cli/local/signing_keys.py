@@ -17,9 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cli.failures import Failure
 from cli.local.certificates import key_pem
 from cli.local.home import write_private
-
-TOKEN_LIFE: Final = timedelta(minutes=15)
-"""How long an access token is valid (services/user/tokens.py)."""
+from mesh.tokens import ACCESS_LIFETIME
 
 MARGIN: Final = timedelta(seconds=60)
 """For the clocks' difference and for the time until the user service looks into the directory again."""
@@ -49,7 +47,7 @@ class SigningKeyFile:
     @property
     def outlived(self) -> datetime | None:
         """When the last token it signed is dead; None while nothing takes over from it."""
-        return None if self.signs_until is None else self.signs_until + TOKEN_LIFE + MARGIN
+        return None if self.signs_until is None else self.signs_until + ACCESS_LIFETIME + MARGIN
 
 
 def ensure_signing_key(directory: Path) -> Path:

@@ -9,12 +9,13 @@ import pytest
 from cli.failures import Failure
 from cli.local import authority, pki
 from cli.local.authority import Phase, Trust, read_trust
-from cli.local.certificates import LEAF_LIFE, certificate_pem, is_signed_by, new_leaf
+from cli.local.certificates import LEAF_LIFE, certificate_pem, new_leaf
 from cli.local.lock import HomeLock
 from cli.local.pki import ensure_pki, files_of, identities
 from cli.local.projection import publish
 from cli.local.renewal import look_after
 from cli.local.rotation import renew_due, rotate_authority, rotate_leaves
+from mesh.certificates import is_signed_by
 from mesh.credentials import read_material
 
 WORKLOADS = ("edge", "order", "product")
