@@ -55,6 +55,10 @@ class KeySet:
         self._fetched_at = -float("inf")
         self._lock = asyncio.Lock()
 
+    def holds(self, kid: str) -> bool:
+        """Whether the key of that id is known, from no longer ago than keys may be."""
+        return kid in self._keys and time.monotonic() - self._fetched_at <= self._refresh_seconds
+
     async def find(self, kid: str) -> jwt.PyJWK | None:
         """The key of that id, or None if there is none.
 
@@ -122,7 +126,9 @@ class TokenVerifier:
                 raise _expired()
             if self.revocations.refuses(subject.id, subject.issued_at):
                 raise _invalid()
-            if await self._keys.find(kid) is not None:  # a retired key takes its tokens with it
+            if (
+                self._keys.holds(kid) or await self._keys.find(kid) is not None
+            ):  # a retired key takes its tokens with it
                 self._verified.move_to_end(token)
                 return subject
             del self._verified[token]

@@ -1,7 +1,7 @@
 """What the stages of the pipeline hand to each other: one object a call."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -46,6 +46,9 @@ Next = Callable[[Exchange], Awaitable[Any]]
 Stage = Callable[[MethodPolicy, Next], Next]
 """Builds one step of one method's pipeline around the rest. Called once a method."""
 
+Metadata = Sequence[tuple[str, str | bytes]]
+"""Metadata as gRPC hands it over."""
+
 Identify = Callable[[Any, Mapping[str, str]], str | None]
 """Tells which workload calls, from a call's context and metadata; None if it is not known."""
 
@@ -59,10 +62,24 @@ def peer_workload(context: Any, _: Mapping[str, str]) -> str | None:
     return None
 
 
-def open_exchange(policy: MethodPolicy, request: Any, context: Any, identify: Identify = peer_workload) -> Exchange:
-    """Reads identity and ids of a call that has just arrived."""
-    received = context.invocation_metadata() or ()
-    metadata: dict[str, str] = dict(received)
+def open_exchange(
+    policy: MethodPolicy,
+    request: Any,
+    context: Any,
+    identify: Identify = peer_workload,
+    received: Metadata | None = None,
+) -> Exchange:
+    """Reads identity and ids of a call that has just arrived.
+
+    Args:
+        policy: What the contract says about the method.
+        request: The decoded request, or an iterator of requests.
+        context: grpc.aio.ServicerContext.
+        identify: Tells which workload calls.
+        received: The metadata where somebody has it already: the context makes it anew whenever it is asked.
+    """
+    received = received or context.invocation_metadata() or ()
+    metadata: dict[str, Any] = dict(received)
     if len(metadata) != len(received):
         metadata = _joined(received)
     request_id = _safe(metadata.get("x-request-id")) or uuid7()
@@ -75,7 +92,7 @@ def open_exchange(policy: MethodPolicy, request: Any, context: Any, identify: Id
     return Exchange(policy, request, context, metadata, call)
 
 
-def _joined(received: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+def _joined(received: Metadata) -> dict[str, str]:
     joined: dict[str, str] = {}
     for key, value in received:
         if isinstance(value, str):

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -10,7 +11,7 @@ from google.protobuf.message import DecodeError
 from mesh.errors import STATUS_DETAILS_KEY, Unimplemented, to_status
 from mesh.ids import uuid7
 from mesh.pipeline.compiler import PipelineCompiler
-from mesh.pipeline.exchange import Exchange, Identify, Next, as_bytes, open_exchange, peer_workload
+from mesh.pipeline.exchange import Exchange, Identify, Metadata, Next, as_bytes, open_exchange, peer_workload
 from mesh.pipeline.protection import Malformed
 from mesh.policy import MethodPolicy
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]  # generic in the stubs only
     Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
 Behaviour = Callable[[Any, Any], Any]
+
+
+_received: Final[ContextVar[Metadata | None]] = ContextVar("pipeline_received", default=None)
+"""The metadata of the call that this task serves: grpc.aio finds the handler and runs it in one task."""
 
 
 class PipelineInterceptor(grpc.aio.ServerInterceptor):
@@ -49,6 +54,7 @@ class PipelineInterceptor(grpc.aio.ServerInterceptor):
     ) -> "Handler | None":
         """Finds or builds the handler of the method that is called (grpc.aio.ServerInterceptor)."""
         path = handler_call_details.method
+        _received.set(handler_call_details.invocation_metadata)
         handler = self._handlers.get(path)
         if handler is None:
             bare = await continuation(handler_call_details)
@@ -66,7 +72,7 @@ class PipelineInterceptor(grpc.aio.ServerInterceptor):
 
         # grpc.aio looks at the function: only a coroutine function is served asynchronously.
         async def serve(request: Any, context: Any) -> Any:
-            return await run(open_exchange(policy, request, context, identify))
+            return await run(open_exchange(policy, request, context, identify, _received.get()))
 
         handler: Handler = make_handler(
             serve,
