@@ -1,16 +1,13 @@
 """A contract that breaks its clients is refused, unless a commit says that it is meant."""
 
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mesh.compiler import CompileError
 from mesh.compiler.buf import TRAILER, breaking, lint
-from mesh.compiler.history import COMMITTED
-from mesh.compiler.protos import describe
+from tests.mesh.histories import Commit, commit_contracts, git
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,13 +23,6 @@ message Sample {
 BROKEN = CONTRACT.replace("string name = 2", "string title = 2")
 EXTENDED = CONTRACT.replace("}\n", "  string colour = 3;\n}\n")
 
-Commit = Callable[[str, str], None]
-
-
-def git(project: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=Tester", "-c", "user.email=tester@example.com", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", *identity, *arguments], cwd=project, check=True, capture_output=True)
-
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -45,11 +35,7 @@ def project(tmp_path: Path) -> Path:
 def commit(project: Path) -> Commit:
     def make(contract: str, message: str) -> None:
         edit(project, contract)
-        image = project / COMMITTED
-        image.parent.mkdir(exist_ok=True)
-        image.write_bytes(describe(project / "protos"))
-        git(project, "add", ".")
-        git(project, "commit", "--allow-empty", "-m", message)
+        commit_contracts(project, message)
 
     return make
 

@@ -1,7 +1,5 @@
 """What counts as wider, and that a wider policy is refused unless a commit names it."""
 
-import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from mesh.compiler import CompileError
-from mesh.compiler.history import COMMITTED
-from mesh.compiler.protos import describe
 from mesh.compiler.widening import TRAILER, Kind, check, compare
 from mesh.policy import Audience, LimitKey, MethodPolicy, Policy, RateLimit, load_policy
+from tests.mesh.histories import Commit, commit_contracts, git
 from tests.mesh.offending import PUBLIC, USER, rpc, said, service
 
 PATH = "/zoco.user.v1.UserService/GetUser"
@@ -93,14 +90,6 @@ def test_an_rpc_that_comes_or_goes_is_told_and_not_wider() -> None:
     assert [each.kind for each in compare(policy(METHOD), nothing)] == [Kind.GONE]
 
 
-Commit = Callable[[str, str], None]
-
-
-def git(project: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=Tester", "-c", "user.email=tester@example.com", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", *identity, *arguments], cwd=project, check=True, capture_output=True)
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     git(tmp_path, "init", "--initial-branch=main")
@@ -111,11 +100,7 @@ def project(tmp_path: Path) -> Path:
 def commit(project: Path) -> Commit:
     def make(policies: str, message: str) -> None:
         said(project / "protos", service("shop", rpc("Buy", policies), rpc("Sell", policies)))
-        image = project / COMMITTED
-        image.parent.mkdir(exist_ok=True)
-        image.write_bytes(describe(project / "protos"))
-        git(project, "add", ".")
-        git(project, "commit", "--allow-empty", "-m", message)
+        commit_contracts(project, message)
 
     return make
 
