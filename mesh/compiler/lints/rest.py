@@ -103,7 +103,8 @@ def contradicting_body(contract: Contract) -> Iterator[Fault]:
     """A path that names a resource, and a body that can name another one in a field the path does not bind.
 
     Where the body holds the very field that the path binds, the edge refuses the request (the transcoder's
-    reject_binding_body_field_collisions). It knows nothing of a second field that means the same.
+    reject_binding_body_field_collisions), or lets the path win where the body spells it in camel case. It knows nothing
+    of a second field that means the same.
     """
     for method in contract.methods():
         for route in method.routes:
