@@ -50,16 +50,22 @@ class Lines:
 
     def write(self, text: str) -> None:
         """Writes at once, after what waits."""
-        self.flush()
-        self._stream.write(text)
+        self._write(self._taken() + text)
 
     def flush(self) -> None:
         """Writes what waits."""
+        self._write(self._taken())
+
+    def _taken(self) -> str:
         lines = []
         while self._waiting:
             lines.append(self._waiting.popleft())
-        self._stream.write("".join(lines))
-        self._stream.flush()
+        return "".join(lines)
+
+    def _write(self, text: str) -> None:
+        if not self._stream.closed:  # it is when the interpreter ends: nobody is left to read, and nobody to tell
+            self._stream.write(text)
+            self._stream.flush()
 
 
 @dataclass(frozen=True)

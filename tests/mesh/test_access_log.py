@@ -152,3 +152,12 @@ def test_lines_come_out_whole_and_in_order() -> None:
     asyncio.run(write_some())
 
     assert stream.getvalue() == "1\n2\n3\n"
+
+
+async def test_lines_that_come_after_the_stream_has_closed_hurt_nobody() -> None:
+    stream = io.StringIO()
+    lines = Lines(stream)
+    lines.later("waits\n")
+    stream.close()
+    lines.write("late\n")
+    lines.flush()
