@@ -170,16 +170,3 @@ def _forwarded(call: Call | None) -> list[tuple[str, str]]:
     if call.subject is not None:
         headers.append(("authorization", f"Bearer {call.subject.token}"))
     return headers
-
-
-async def read_errors(stream: Any) -> Any:
-    """Iterates a server stream and raises its end as the typed error.
-
-    Raises:
-        MeshError: What the other side said.
-    """
-    try:
-        async for message in stream:
-            yield message
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error) from None

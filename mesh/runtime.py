@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -21,7 +20,7 @@ from mesh.policy import Policy
 from mesh.server import Servicer
 from mesh.settings import MeshSettings
 from mesh.tokens import FetchKeys
-from mesh.tuning import RetryTuning, load_tuning
+from mesh.tuning import RetryTuning
 
 SettingsT = TypeVar("SettingsT", bound=MeshSettings)
 
@@ -34,6 +33,7 @@ class Runtime(Generic[SettingsT]):
         settings: SettingsT,
         *,
         policy: Policy,
+        retry: RetryTuning,
         metrics: Metrics,
         database: Database | None,
         wakes: Wakes,
@@ -47,6 +47,7 @@ class Runtime(Generic[SettingsT]):
         self.background = background
         self.clock = clock
         self.log = log
+        self._retry = retry
         self._metrics = metrics
         self._database = database
         self._channels: dict[str, grpc.aio.Channel] = {}
@@ -66,10 +67,6 @@ class Runtime(Generic[SettingsT]):
     def registry(self) -> CollectorRegistry:
         """Where the service's own metrics go."""
         return self._metrics.registry
-
-    @cached_property
-    def _retry(self) -> RetryTuning:
-        return load_tuning(self.settings.tuning).retry
 
     def channel(self, workload: str) -> grpc.aio.Channel:
         """The channel to a neighbour, opened when first asked for and closed with the process."""

@@ -36,7 +36,7 @@ from mesh.metrics import Metrics
 from mesh.pipeline import Capacity, PipelineCompiler
 from mesh.pipeline.cache import is_cached
 from mesh.pipeline.exchange import peer_workload
-from mesh.policy import load_policy
+from mesh.policy import Policy, load_policy
 from mesh.revocation import Revocations
 from mesh.runtime import Build, Runtime, Service, SettingsT
 from mesh.server import MissingHandler, build_server
@@ -104,7 +104,8 @@ async def start(
     """
     policy = load_policy(settings.descriptors)
     metrics = Metrics()
-    capacity = Capacity.of(load_tuning(settings.tuning), settings.env, metrics)
+    tuning = load_tuning(settings.tuning)
+    capacity = Capacity.of(tuning, settings.env, metrics)
     background = Background()
     async with AsyncExitStack() as started:
         bus: NatsBus | None = None
@@ -118,10 +119,8 @@ async def start(
         revocations = Revocations()
         # The broker lets nobody else hear those events.
         heard = bus if policy.verifies_tokens(workload) else None
-        follower = await _follow(heard, revocations, settings, started) if heard is not None else None
-        for method in policy.of_workload(workload):
-            for limit in method.rate_limits:
-                capacity.rate_limits.rate_of(limit)  # a number that is missing is told now, not at the first call
+        follower = await _follow(heard, revocations, settings, started)
+        _require_rates(policy, workload, capacity)
         if any(is_cached(method) for method in policy.of_workload(workload)):
             wakes.on_change(capacity.answers.invalidate)
         database: Database | None = None
@@ -133,6 +132,7 @@ async def start(
         runtime = Runtime(
             settings,
             policy=policy,
+            retry=tuning.retry,
             metrics=metrics,
             database=database,
             wakes=wakes,
@@ -195,12 +195,19 @@ async def start(
     return Running(port, health, runtime, tasks, stop)
 
 
+def _require_rates(policy: Policy, workload: str, capacity: Capacity) -> None:
+    """Tells now, not at the first call, that the tuning lacks a number."""
+    for method in policy.of_workload(workload):
+        for limit in method.rate_limits:
+            capacity.rate_limits.rate_of(limit)
+
+
 async def _follow(
-    bus: NatsBus, revocations: Revocations, settings: MeshSettings, started: AsyncExitStack
+    bus: NatsBus | None, revocations: Revocations, settings: MeshSettings, started: AsyncExitStack
 ) -> RevocationFollower | None:
-    """Begins to hear whose tokens are revoked, where the contract has events that say so."""
+    """Begins to hear whose tokens are revoked, where there is a broker and the contract has events that say so."""
     contract = load_events(settings.descriptors)
-    if not contract.revoking:
+    if bus is None or not contract.revoking:
         return None
     follower = RevocationFollower(bus, revocations, contract=contract, descriptors=settings.descriptors)
     await follower.listen()

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 
 from mesh.policy import RateLimit
@@ -49,7 +58,8 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Strict: `requests: true` would count as 1, and `"5"` as 5.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Tier(_Section):
@@ -149,6 +159,9 @@ class Tuning(_Section):
     cache: CacheTuning
     rate_limits: RateLimitTuning
 
+    _file: str = PrivateAttr("")
+    """What errors call the file that this was read from."""
+
     def rate(self, limit: RateLimit, profile: ProfileName) -> Rate:
         """What a limit of a contract comes to in a profile.
 
@@ -159,9 +172,7 @@ class Tuning(_Section):
             return Rate(limit.requests, limit.per)
         tier = self.profiles.dev.tiers.get(limit.tier)
         if tier is None:
-            raise TuningError(
-                f"{_name(TUNING)}: profiles.dev.tiers.{limit.tier}: is missing; a contract names this tier"
-            )
+            raise TuningError(f"{self._file}: profiles.dev.tiers.{limit.tier}: is missing; a contract names this tier")
         return Rate(tier.requests, tier.per)
 
 
@@ -178,13 +189,16 @@ def load_tuning(path: Path = TUNING) -> Tuning:
     except yaml.YAMLError as error:
         raise TuningError(f"{name}: is no YAML: {' '.join(str(error).split())}") from None
     try:
-        return Tuning.model_validate(content)
+        tuning = Tuning.model_validate(content)
     except ValidationError as invalid:
         raise TuningError("\n".join(f"{name}: {_finding(each)}" for each in invalid.errors())) from None
+    tuning._file = name  # noqa: SLF001 - its own class
+    return tuning
 
 
 def _name(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+    """The committed file by its place in the project, another one as it was given."""
+    return "mesh/tuning.yaml" if path == TUNING else str(path)
 
 
 def _finding(error: ErrorDetails) -> str:

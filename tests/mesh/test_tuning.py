@@ -11,16 +11,23 @@ from mesh.tuning import TUNING, Rate, TuningError, load_tuning
 CREATE_ORDER = RateLimit(LimitKey.SUBJECT, 5, timedelta(seconds=1), "create_order")
 
 
-def refused(tmp_path: Path, old: str, new: str) -> str:
-    """What is said of the committed file with one thing changed."""
+def changed(tmp_path: Path, old: str, new: str) -> Path:
+    """The committed file with one thing changed."""
     text = TUNING.read_text()
     assert old in text
-    path = tmp_path / "mesh" / "tuning.yaml"
-    path.parent.mkdir()
+    path = tmp_path / "own.yaml"
     path.write_text(text.replace(old, new, 1))
+    return path
+
+
+def refused(tmp_path: Path, old: str, new: str) -> str:
+    """What is said of the committed file with one thing changed, without the name of the file."""
+    path = changed(tmp_path, old, new)
     with pytest.raises(TuningError) as error:
         load_tuning(path)
-    return str(error.value)
+    lines = str(error.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines), "an error names another file than was read"
+    return "\n".join(line.removeprefix(f"{path}: ") for line in lines)
 
 
 def test_production_has_the_contracts_numbers_and_dev_the_files() -> None:
@@ -52,8 +59,16 @@ def test_durations_have_units() -> None:
 
 def test_a_tier_that_the_profile_lacks_is_named() -> None:
     unknown = RateLimit(LimitKey.IP, 1, timedelta(seconds=1), "gold")
-    with pytest.raises(TuningError, match=r"profiles\.dev\.tiers\.gold: is missing"):
+    with pytest.raises(TuningError, match=r"^mesh/tuning\.yaml: profiles\.dev\.tiers\.gold: is missing"):
         load_tuning().rate(unknown, "dev")
+
+
+def test_a_tier_that_a_file_of_ones_own_lacks_is_named_with_that_file(tmp_path: Path) -> None:
+    path = changed(tmp_path, "      webhook:", "      gold:")
+    webhook = RateLimit(LimitKey.IP, 1, timedelta(seconds=1), "webhook")
+    with pytest.raises(TuningError) as error:
+        load_tuning(path).rate(webhook, "dev")
+    assert str(error.value).startswith(f"{path}: profiles.dev.tiers.webhook: is missing")
 
 
 @pytest.mark.parametrize(
@@ -99,6 +114,17 @@ def test_a_tier_that_the_profile_lacks_is_named() -> None:
         ),
         ("max_bytes: 67108864", "max_bytes: many", "cache.max_bytes: 'many' is wrong: input should be a valid integer"),
         (
+            "public_read: {requests: 5000",
+            "public_read: {requests: true",
+            "profiles.dev.tiers.public_read.requests: True is wrong: input should be a valid integer",
+        ),
+        (
+            "max_requests: 4096",
+            'max_requests: "4096"',
+            "breakers.max_requests: '4096' is wrong: input should be a valid integer",
+        ),
+        ("multiplier: 2", 'multiplier: "2"', "retry.multiplier: '2' is wrong: input should be a valid number"),
+        (
             "cache:\n  max_entries: 10000\n  max_bytes: 67108864",
             "cache: 5",
             "cache: must hold keys, not 5",
@@ -107,13 +133,13 @@ def test_a_tier_that_the_profile_lacks_is_named() -> None:
     ids=lambda value: value if ": " in value and "\n" not in value else "",
 )
 def test_what_does_not_belong_there_is_refused_with_its_path(tmp_path: Path, old: str, new: str, finding: str) -> None:
-    assert refused(tmp_path, old, new).startswith(f"mesh/tuning.yaml: {finding}")
+    assert refused(tmp_path, old, new).startswith(finding)
 
 
 def test_all_findings_come_at_once(tmp_path: Path) -> None:
     text = refused(tmp_path, "max_backoff: 1s\n  multiplier: 2", "max_backoff: soon\n  multiplier: -2")
-    assert [line.split(": ")[1] for line in text.splitlines()] == ["retry.max_backoff", "retry.multiplier"]
+    assert [line.split(": ")[0] for line in text.splitlines()] == ["retry.max_backoff", "retry.multiplier"]
 
 
 def test_what_is_no_yaml_is_said_with_its_line(tmp_path: Path) -> None:
-    assert refused(tmp_path, "cache:", "cache: [").startswith("mesh/tuning.yaml: is no YAML: ")
+    assert refused(tmp_path, "cache:", "cache: [").startswith("is no YAML: ")
