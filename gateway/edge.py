@@ -65,11 +65,12 @@ def bootstrap(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Message
     }
 
 
-def render(runtime: EdgeRuntime) -> str:
+def render(runtime: EdgeRuntime, tuning: Tuning | None = None) -> str:
     """Give the configuration file of an edge, from the contract that `runtime.files.descriptors` holds.
 
     Args:
         runtime: addresses, files and environment of this edge.
+        tuning: the numbers; those of mesh/tuning.yaml unless given.
 
     Returns:
         YAML, for `envoy --config-path`.
@@ -77,10 +78,11 @@ def render(runtime: EdgeRuntime) -> str:
     Raises:
         ContractError: the contract asks for what the edge cannot serve.
         PolicyError: a contract leaves out what every contract must say.
+        TuningError: the numbers lack a tier that the contract names.
         OSError: the descriptor set cannot be read.
     """
     descriptors = FileDescriptorSet.FromString(Path(runtime.files.descriptors).read_bytes())
-    return _dump(bootstrap(runtime, read_surface(descriptors), load_tuning()))
+    return _dump(bootstrap(runtime, read_surface(descriptors), tuning or load_tuning()))
 
 
 def emit(descriptors: FileDescriptorSet) -> Files:

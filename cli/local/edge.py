@@ -9,18 +9,12 @@ from cli.local.pki import EDGE_TLS
 from cli.local.portcheck import LOOPBACK
 from cli.local.probes import EdgeHealth
 from cli.local.process import ProcessSpec
-from cli.local.settings import PROJECT
 from cli.local.shop import Shop
 from gateway.identity import IdentityFiles
 from gateway.runtime import Address, EdgeFiles, EdgeRuntime
 from mesh.policy import DESCRIPTORS
 
 _SECRETS = "edge-sds"
-
-
-def has_edge() -> bool:
-    """Return whether the gateway can render an edge."""
-    return any((PROJECT / "gateway" / name).exists() for name in ("edge.py", "edge/__init__.py"))
 
 
 def edge_process(shop: Shop) -> ProcessSpec:
@@ -30,7 +24,7 @@ def edge_process(shop: Shop) -> ProcessSpec:
 
     runtime = _runtime(shop)
     path = shop.home.config / "edge.yaml"
-    write_private(path, render(runtime))
+    write_private(path, render(runtime, shop.tuning))
     for name, text in secret_files(runtime).items():
         file = shop.home.config / _SECRETS / name
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -16,10 +16,11 @@ from cli.local import catalog, migrations, pki
 from cli.local.broker import authorization, nats_process
 from cli.local.control import ControlServer
 from cli.local.credentials import credentials, passwords
-from cli.local.edge import edge_process, has_edge
+from cli.local.edge import edge_process
 from cli.local.home import Home
 from cli.local.inner import issue_inner
 from cli.local.leftovers import end_leftovers
+from cli.local.numbers import read_tuning
 from cli.local.ports import PORTAL, Ports, Slot, plan, slots
 from cli.local.postgres import Database, ensure_cluster, ensure_databases, local_database, postgres_process
 from cli.local.process import ProcessSpec
@@ -32,6 +33,7 @@ from cli.local.shop import PROBE_IDENTITY, Shop, inherited
 from cli.local.sidecars import sidecar_processes
 from cli.local.spawning import ForkSpawner
 from cli.local.supervisor import Supervisor, as_rows
+from mesh.tuning import Tuning
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _RESERVE_ATTEMPTS = 5
@@ -81,6 +83,7 @@ class Machine:
             when_stopping()
 
     async def _start(self) -> Ports:
+        tuning = await asyncio.to_thread(read_tuning, self._settings)
         previous = read_run_state(self._home.run_file)
         if previous is not None and any(record.process() for record in previous.processes):
             with step(self._progress, "leftovers of a killed run") as current:
@@ -95,7 +98,7 @@ class Machine:
         ports = self._reserve(lambda: plan(self._settings, places, last, database=ours[0], broker=ours[1]))
         if names and self._settings.preload:
             await self._spawner.open()
-        shop = self._shop(ports, places, names)
+        shop = self._shop(ports, places, names, tuning)
         with step(self._progress, "identities") as current:
             issued = await asyncio.to_thread(pki.ensure_pki, self._home.pki, [*names, *_IDENTITIES])
             current.detail = f"{len(issued)} certificates issued" if issued else "certificates are fresh"
@@ -106,7 +109,7 @@ class Machine:
         self._supervisor = Supervisor(
             self._home.run_file, ports, Recorded.of("supervisor", os.getpid(), sys.executable), self._spawner
         )
-        edge = asyncio.create_task(asyncio.to_thread(edge_process, shop)) if names and has_edge() else None
+        edge = asyncio.create_task(asyncio.to_thread(edge_process, shop)) if names else None
         try:
             await self._start_data(shop)
             if names:
@@ -134,7 +137,7 @@ class Machine:
             raise Failure(f"ZOCO_SERVICES names {unknown[0]}, but the services are {', '.join(names)}.")
         return names if wanted is None else [name for name in names if name in wanted]
 
-    def _shop(self, ports: Ports, places: list[Slot], names: list[str]) -> Shop:
+    def _shop(self, ports: Ports, places: list[Slot], names: list[str], tuning: Tuning) -> Shop:
         secrets = passwords(self._home, names)
         external, broker = self._settings.database_url, self._settings.nats_url
         return Shop(
@@ -149,6 +152,7 @@ class Machine:
             if external
             else local_database(ports.postgres, secrets.postgres),
             nats_url=broker.get_secret_value() if broker else None,
+            tuning=tuning,
         )
 
     async def _start_data(self, shop: Shop) -> None:

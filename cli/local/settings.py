@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cli.failures import Failure
 from mesh.settings import TOKEN_AUDIENCE, TOKEN_ISSUER
+from mesh.tuning import TUNING
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEFAULT_EDGE_PORT = 8080
@@ -40,6 +41,7 @@ class LocalSettings(BaseSettings):
         validation_alias=AliasChoices("MESH", "ZOCO_MESH"),
         description="`envoy` puts a sidecar beside each service process.",
     )
+    tuning: Path = Field(default=TUNING, description="The numbers of edge, sidecars and services alike.")
     envoy: Path | None = Field(default=None, description="An Envoy binary to use instead of the packaged one.")
     start_timeout: float = Field(default=60.0, gt=0, description="Seconds a process may take to become healthy.")
     preload: bool = Field(default=True, description="Fork services from a process that has imported their libraries.")
@@ -64,7 +66,7 @@ class LocalSettings(BaseSettings):
     )
     log_format: Literal["json", "console"] = Field(default="json", validation_alias=AliasChoices("LOG_FORMAT"))
 
-    @field_validator("home")
+    @field_validator("home", "tuning")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()

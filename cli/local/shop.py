@@ -17,9 +17,10 @@ from cli.local.ports import PORTAL, Ports, Slot
 from cli.local.postgres import Database
 from cli.local.probes import GrpcHealth
 from cli.local.process import ProcessSpec
-from cli.local.settings import PROJECT, LocalSettings
+from cli.local.settings import LocalSettings
 from cli.local.spawning import Program
 from mesh.sidecar import SERVICE, SIDECAR
+from mesh.tuning import Tuning
 
 PROBE_IDENTITY = "cli"
 # Settings of ours that would mean something else, or too much, to a service.
@@ -42,6 +43,8 @@ class Shop:
     database: Database
     nats_url: str | None
     """A broker of the user's own, with whatever accounts it has; None for ours."""
+    tuning: Tuning
+    """What `settings.tuning` holds: edge and sidecars are made of it, services read the file."""
 
     def peers(self) -> dict[str, list[str]]:
         """Return where each workload listens."""
@@ -55,7 +58,7 @@ class Shop:
         return [f"{LOOPBACK}:{self.ports.services[slot.process]}" for slot in self._started()]
 
     def processes(self) -> list[ProcessSpec]:
-        """Return how to run every service, and the portal if there is one."""
+        """Return how to run every service, and the portal."""
         return [self._process(slot) for slot in self._started()]
 
     def behind_sidecars(self) -> list[Slot]:
@@ -69,7 +72,7 @@ class Shop:
         return self.settings.mesh == "envoy" and slot.workload != PORTAL
 
     def _started(self) -> list[Slot]:
-        started = {*self.services, *([PORTAL] if has_portal() else [])}
+        started = {*self.services, PORTAL}
         return [slot for slot in self.places if slot.workload in started]
 
     def _process(self, slot: Slot) -> ProcessSpec:
@@ -93,6 +96,7 @@ class Shop:
     def _environment(self, slot: Slot) -> dict[str, str]:
         own = {
             "ZOCO_ENV": self.settings.env,
+            "ZOCO_TUNING": str(self.settings.tuning),
             "ZOCO_METRICS_LISTEN": f"{LOOPBACK}:{self.ports.metrics[slot.process]}",
             "LOG_LEVEL": self.settings.log_level,
             "LOG_FORMAT": self.settings.log_format,
@@ -144,11 +148,6 @@ class Shop:
                 }
             case _:
                 return {}
-
-
-def has_portal() -> bool:
-    """Return whether the gateway has a portal to run."""
-    return any((PROJECT / "gateway" / name).exists() for name in ("portal.py", "portal/__main__.py"))
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:

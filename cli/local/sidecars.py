@@ -52,7 +52,7 @@ def sidecar_processes(shop: Shop) -> list[ProcessSpec]:
     for slot in shop.behind_sidecars():
         runtime = _runtime(shop, slot)
         path = shop.home.config / sidecar_name(slot) / "envoy.json"
-        files = {str(path): render(runtime, policy), **secret_files(runtime)}
+        files = {str(path): render(runtime, policy, shop.tuning), **secret_files(runtime)}
         for name, text in files.items():
             file = path.parent / name
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
