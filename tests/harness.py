@@ -46,7 +46,7 @@ class Tokens:
             "aud": AUDIENCE,
             "sub": user_id,
             "role": role,
-            "iat": now,
+            "iat": now.timestamp(),  # to the microsecond, as the shop's own: a revocation tells before from after
             "nbf": now,
             "exp": now + timedelta(seconds=900),
             "jti": str(uuid.uuid4()),
