@@ -118,8 +118,7 @@ async def start(
             await bus.listen(wakes.subject, wakes.heard)
         revocations = Revocations()
         # The broker lets nobody else hear those events.
-        heard = bus if policy.verifies_tokens(workload) else None
-        follower = await _follow(heard, revocations, settings, started)
+        follower = await _follow(bus if policy.verifies_tokens(workload) else None, revocations, settings, started)
         _require_rates(policy, workload, capacity)
         if any(is_cached(method) for method in policy.of_workload(workload)):
             wakes.on_change(capacity.answers.invalidate)
