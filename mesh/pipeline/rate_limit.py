@@ -3,6 +3,8 @@
 The edge counts what comes through it. Here is counted what a workload does in a person's name, so that no detour
 through a neighbour gets around a limit. What a workload does on its own account (sagas, consumers) is not held to
 numbers meant for outside clients: a delayed compensation would cost more than it saves. Shedding protects there.
+
+As at the edge, a tier is one bucket a client: all its methods of one tier count together.
 """
 
 import time
@@ -24,8 +26,8 @@ RateOf = Callable[[RateLimit], Rate]
 Monotonic = Callable[[], float]
 """Seconds that never run backwards."""
 
-Bucket = tuple[str, int, str]
-"""Method, which of its limits, and who is counted."""
+Bucket = tuple[str, LimitKey, str]
+"""Tier, what it counts by, and who is counted."""
 
 _EVERYBODY: Final = ""
 
@@ -69,19 +71,18 @@ def rate_limit_stage(limits: RateLimits) -> Stage:
     """Refuses a call whose bucket is empty, and says when there will be a token again."""
 
     def stage(policy: MethodPolicy, proceed: Next) -> Next:
-        path = policy.path
-        checks = [(index, limit.by, limits.rate_of(limit)) for index, limit in enumerate(policy.rate_limits)]
+        checks = [(limit.tier, limit.by, limits.rate_of(limit)) for limit in policy.rate_limits]
         counts_all = any(by is LimitKey.GLOBAL for _, by, _ in checks)
 
         async def limit(exchange: Exchange) -> Any:
             call = exchange.call
             if counts_all or (call.caller != EDGE and call.subject is not None):
-                for index, by, rate in checks:
+                for tier, by, rate in checks:
                     who = counted_as(by, call)
-                    wait = 0.0 if who is None else limits.take((path, index, who), rate)
+                    wait = 0.0 if who is None else limits.take((tier, by, who), rate)
                     if wait:
                         raise ResourceExhausted(
-                            "RATE_LIMITED", "too many calls of this method", retry_after=timedelta(seconds=wait)
+                            "RATE_LIMITED", "too many calls of this kind", retry_after=timedelta(seconds=wait)
                         )
             return await proceed(exchange)
 

@@ -108,6 +108,9 @@ class Shelf:
     async def Counted(self, request: Any, context: Any) -> Message:
         return self._thing("", "", "")
 
+    async def CountedToo(self, request: Any, context: Any) -> Message:
+        return self._thing("", "", "")
+
     async def CountedByAddress(self, request: Any, context: Any) -> Message:
         return self._thing("", "", "")
 

@@ -19,6 +19,7 @@ from tests.mesh.shelf import RunningShelf, shelf
 
 OK = (grpc.StatusCode.OK, "")
 LIMITED = (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
+IP = LimitKey.IP
 TWO_A_SECOND = Rate(2, timedelta(seconds=1))
 
 
@@ -39,40 +40,40 @@ def limits(clock: Clock, *, max_keys: int = 100) -> RateLimits:
 def test_a_bucket_holds_a_windows_tokens_and_refills_evenly() -> None:
     clock = Clock()
     bucket = limits(clock)
-    taken = [bucket.take(("m", 0, "a"), TWO_A_SECOND) for _ in range(3)]
+    taken = [bucket.take(("t", IP, "a"), TWO_A_SECOND) for _ in range(3)]
     assert taken[:2] == [0, 0]
     assert taken[2] == pytest.approx(0.5)
 
     clock.now += 0.5
-    assert bucket.take(("m", 0, "a"), TWO_A_SECOND) == 0
-    assert bucket.take(("m", 0, "a"), TWO_A_SECOND) == pytest.approx(0.5)
+    assert bucket.take(("t", IP, "a"), TWO_A_SECOND) == 0
+    assert bucket.take(("t", IP, "a"), TWO_A_SECOND) == pytest.approx(0.5)
 
     clock.now += 1000
-    assert [bucket.take(("m", 0, "a"), TWO_A_SECOND) > 0 for _ in range(3)] == [False, False, True]
+    assert [bucket.take(("t", IP, "a"), TWO_A_SECOND) > 0 for _ in range(3)] == [False, False, True]
 
 
 def test_the_waiting_time_is_the_real_one() -> None:
     clock = Clock()
     bucket = limits(clock)
     for turn in count():
-        wait = bucket.take(("m", 0, "a"), TWO_A_SECOND)
+        wait = bucket.take(("t", IP, "a"), TWO_A_SECOND)
         if wait:
             clock.now += wait
-            assert bucket.take(("m", 0, "a"), TWO_A_SECOND) == 0
+            assert bucket.take(("t", IP, "a"), TWO_A_SECOND) == 0
         if turn == 50:
             break
 
 
-def test_methods_limits_and_callers_are_counted_apart() -> None:
+def test_tiers_limits_and_callers_are_counted_apart() -> None:
     bucket = limits(Clock())
-    keys = [("m", 0, "a"), ("m", 0, "b"), ("m", 1, "a"), ("n", 0, "a")]
+    keys = [("t", IP, "a"), ("t", IP, "b"), ("t", LimitKey.SUBJECT, "a"), ("u", IP, "a")]
     assert [bucket.take(key, TWO_A_SECOND) for key in keys * 2] == [0] * 8
 
 
 def test_no_more_keys_are_counted_than_may_be() -> None:
     bucket = limits(Clock(), max_keys=10)
     for index in range(1000):
-        bucket.take(("m", 0, str(index)), TWO_A_SECOND)
+        bucket.take(("t", IP, str(index)), TWO_A_SECOND)
     assert len(bucket) == 10
 
 
@@ -130,6 +131,18 @@ async def test_where_addresses_count_a_person_counts_apart_for_each_neighbour(
 
     assert by_order == [OK, OK, OK, LIMITED]
     assert by_payment == [OK]
+
+
+async def test_a_tier_is_one_bucket_for_all_its_methods_as_at_the_edge(
+    production: RunningShelf, tokens: Tokens
+) -> None:
+    token = tokens.customer()
+    stub = production.stub("order", token)
+
+    assert await outcomes(stub.Counted, production, 2) == [OK, OK]
+    assert await outcomes(stub.CountedToo, production, 2) == [OK, LIMITED]
+    assert await outcomes(stub.Counted, production, 1) == [LIMITED]
+    assert await outcomes(stub.CountedByAddress, production, 1) == [OK]
 
 
 async def test_what_comes_through_the_edge_was_counted_there(production: RunningShelf, tokens: Tokens) -> None:
