@@ -116,6 +116,8 @@ class Decider:
         """Decides; see `decide`."""
         workload, token = identity.workload, identity.token
         outside = workload == EDGE
+        # A workload that passes a person's token on acts for them, and may no more than they may.
+        person = outside or token is TokenState.VALID
         if outside:
             if self._exposure:
                 return self._not_exposed
@@ -123,7 +125,7 @@ class Decider:
             return self._unknown if workload is None else self._not_listed
         if self._token and token is not TokenState.VALID and (outside or token is not TokenState.NONE):
             return self._bad_token[token]
-        if outside and identity.role != ADMIN:
+        if person and identity.role != ADMIN:
             if self._role:
                 return self._too_low
             if self._owner and owner is not None and owner != ME:
@@ -142,6 +144,9 @@ def decide(
     rules: Collection[Rule] = tuple(Rule),
 ) -> Decision:
     """Decides whether an identity may call: from outside by the audience, from inside by the list of callers.
+
+    A workload that calls with a person's token acts for that person: their role must reach and the resource be theirs,
+    too. Without a token it calls on its own account, for which the contract trusts it.
 
     Args:
         method: What the contract says.

@@ -61,6 +61,8 @@ def explain(contracts: Contracts, method: MethodPolicy, name: str) -> str:
     why = "" if decision.allowed else f"\nbecause {_WHY[decision.reason]}"
     if decision.allowed and name == "other" and method.audience is Audience.USER:
         why = "\nas far as the contract knows: whose it is, the service finds out, and answers NOT_FOUND"
+    if decision.allowed and caller.identity.workload in method.callers and method.needs_user:
+        why = "\nwith a person's token it may what that person may: their role and whose it is count as from outside"
     option, _, _ = decision.line.partition(":")
     found = find_option(contracts.descriptors, method.path, option, PROJECT / "protos")
     where = f"protos/{found[0]}:{found[1]}" if found else "no line of a contract"

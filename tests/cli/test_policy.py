@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 from cli.app import app
 from cli.failures import Failure
 from cli.local.settings import PROJECT
+from cli.policy.contracts import present
+from cli.policy.explanation import explain
 from mesh.compiler.protos import describe
 from mesh.policy import load_policy
 from tests.mesh.offending import PUBLIC, USER, internal, rpc, said, service
@@ -100,6 +103,13 @@ def test_a_decision_is_told_with_the_line_that_makes_it(method: str, identity: s
 def test_where_only_the_service_knows_the_owner_that_is_said() -> None:
     told = zoco("explain", "GetOrder", "other")[0]
     assert "as far as the contract knows: whose it is, the service finds out, and answers NOT_FOUND" in told
+
+
+def test_what_a_workload_may_with_a_persons_token_is_said() -> None:
+    method = replace(load_policy().methods["/zoco.user.v1.UserService/GetUser"], callers=frozenset({"order"}))
+    said = "with a person's token it may what that person may: their role and whose it is count as from outside"
+    assert said in explain(present(), method, "order")
+    assert said not in explain(present(), method, "user")
 
 
 @pytest.mark.parametrize(

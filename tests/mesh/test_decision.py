@@ -74,6 +74,24 @@ def test_a_workload_needs_no_token_but_must_not_pass_on_a_bad_one() -> None:
     assert decide(method(Audience.PUBLIC, "order"), Identity("order", TokenState.INVALID)).allowed
 
 
+def test_a_workload_that_acts_for_a_person_may_no_more_than_the_person() -> None:
+    rule, own = method(Audience.ADMIN, "order"), method(Audience.USER, "order", owner_field="id")
+    for_customer = Identity("order", TokenState.VALID, ME, "CUSTOMER")
+    for_boss = Identity("order", TokenState.VALID, uuid7(), "ADMIN")
+    assert decide(rule, for_customer).reason == "ROLE_REQUIRED"
+    assert decide(rule, for_boss).allowed
+    assert decide(own, for_customer, owner=ME).allowed
+    assert decide(own, for_customer, owner="me").allowed
+    assert decide(own, for_customer, owner=uuid7()).reason == "RESOURCE_NOT_FOUND"
+    assert decide(own, for_boss, owner=uuid7()).allowed
+    assert decide(own, for_customer, owner=uuid7(), rules=SIDECAR).allowed
+
+
+def test_a_workload_on_its_own_account_is_trusted_by_the_contract_alone() -> None:
+    assert decide(method(Audience.ADMIN, "order"), ORDER).allowed
+    assert decide(method(Audience.USER, "order", owner_field="id"), ORDER, owner=uuid7()).allowed
+
+
 def test_a_workload_that_may_not_call_hears_nothing_of_its_token() -> None:
     assert decide(method(Audience.USER), Identity("order", TokenState.EXPIRED)).reason == "CALLER_NOT_ALLOWED"
 

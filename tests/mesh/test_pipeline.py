@@ -130,6 +130,26 @@ async def test_somebody_elses_resource_looks_as_if_it_did_not_exist(probe: Runni
     assert await status_of(probe.stub(token=tokens.admin(me)).Own(theirs)) == OK
 
 
+async def test_a_workload_with_a_persons_token_may_no_more_than_that_person(
+    probe: RunningProbe, tokens: Tokens
+) -> None:
+    me = uuid7()
+    mine, theirs = (probe.messages.OwnRequest(user={"id": each}) for each in (me, uuid7()))
+    request = probe.messages.EchoRequest(text="hi")
+    for_me, for_admin = probe.stub("order", tokens.customer(me)), probe.stub("order", tokens.admin())
+
+    assert await status_of(for_me.Own(mine)) == OK
+    assert await status_of(for_me.Own(theirs)) == (grpc.StatusCode.NOT_FOUND, "RESOURCE_NOT_FOUND")
+    assert await status_of(for_me.Rule(request)) == (DENIED, "ROLE_REQUIRED")
+    assert await status_of(for_admin.Own(theirs)) == OK
+    assert await status_of(for_admin.Rule(request)) == OK
+
+
+async def test_a_workload_on_its_own_account_needs_no_person(probe: RunningProbe) -> None:
+    assert await status_of(probe.stub("order").Own(probe.messages.OwnRequest(user={"id": uuid7()}))) == OK
+    assert await status_of(probe.stub("order").Rule(probe.messages.EchoRequest(text="hi"))) == OK
+
+
 @pytest.mark.parametrize(
     ("claims", "headers", "reason"),
     [
