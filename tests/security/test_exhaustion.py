@@ -223,7 +223,8 @@ async def test_no_route_waits_for_ever_for_an_answer(shop: RunningShop) -> None:
         assert 0 < float(longest["max_stream_duration"].rstrip("s")) <= 3600, each["name"]
 
 
-async def test_three_times_the_load_is_answered_or_refused_but_never_broken(shop: RunningShop, nobody: Client) -> None:
+async def test_150_reads_at_once_are_answered_or_refused_and_none_breaks(shop: RunningShop) -> None:
+    """Fewer than the shop takes; test_overload.py asks for more than that."""
     allowed = {200, 429, 503}
     async with rest(shop) as client:
 
