@@ -7,6 +7,7 @@ from gateway.identity import upstream_tls
 from gateway.runtime import PORTAL, EdgeRuntime
 from gateway.upstream import failover, grpc_health_check, grpc_protocol, members, protocol
 from gateway.xds import Message
+from mesh.certificates import spiffe_id
 from mesh.tuning import Tuning
 
 PAGE: Final = "portal-page"
@@ -59,4 +60,4 @@ def _collector(address: str | None) -> Message:
 
 
 def _mutual_tls(runtime: EdgeRuntime, workload: str, *, alpn: str) -> Message:
-    return upstream_tls(runtime.files.identity, spiffe_id=runtime.spiffe_id(workload), sni=workload, alpn=alpn)
+    return upstream_tls(runtime.files.identity, spiffe_id=spiffe_id(workload), sni=workload, alpn=alpn)

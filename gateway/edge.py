@@ -92,10 +92,10 @@ def emit(descriptors: FileDescriptorSet) -> Files:
         descriptors: the contracts with all they import.
 
     Returns:
-        The file under `generated/`.
+        The files under `generated/`: its configuration and the SDS files that it reads.
 
     Raises:
-        CompileError: the contract asks for what the edge cannot serve.
+        CompileError: the contract asks for what the edge cannot serve, or mesh/tuning.yaml breaks a rule.
     """
     try:
         surface = read_surface(descriptors)

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import Final, Literal, Self
 
 from gateway.identity import IdentityFiles
-from mesh.settings import TOKEN_AUDIENCE, TOKEN_ISSUER, TRUST_DOMAIN
+from mesh.settings import TOKEN_AUDIENCE, TOKEN_ISSUER
 
 PORTAL: Final = "portal"
 """The workload that serves what belongs to no service."""
@@ -79,7 +79,6 @@ class EdgeRuntime:
         trace_ratio: share of the traces begun here that is recorded, 0 to 1.
         token_issuer: `iss` of access tokens.
         token_audience: `aud` of access tokens.
-        trust_domain: of all workloads' SPIFFE ids.
     """
 
     environment: Literal["dev", "production"]
@@ -95,7 +94,6 @@ class EdgeRuntime:
     trace_ratio: float = 1.0
     token_issuer: str = TOKEN_ISSUER
     token_audience: str = TOKEN_AUDIENCE
-    trust_domain: str = TRUST_DOMAIN
 
     def __post_init__(self) -> None:
         """Refuse what would be unsafe."""
@@ -103,10 +101,6 @@ class EdgeRuntime:
             raise ValueError(f"Envoy's admin page must stay on a loopback address, not {self.admin.host}.")
         if self.tls and not self.files.public:
             raise ValueError("The TLS listener needs a certificate.")
-
-    def spiffe_id(self, workload: str) -> str:
-        """Give the identity that a workload's certificate must carry."""
-        return f"spiffe://{self.trust_domain}/{workload}"
 
 
 def cluster_runtime(workloads: Iterable[str]) -> EdgeRuntime:

@@ -88,7 +88,7 @@ def emit(descriptors: FileDescriptorSet) -> Files:
         The files under `generated/`.
 
     Raises:
-        CompileError: the contract asks for what a sidecar cannot do.
+        CompileError: the contract asks for what a sidecar cannot do, or mesh/tuning.yaml breaks a rule.
     """
     files: dict[str, bytes] = {}
     try:

@@ -11,6 +11,7 @@ from gateway.sidecar.refusals import inbound_replies
 from gateway.sidecar.runtime import SidecarRuntime
 from gateway.upstream import failover, grpc_protocol, members
 from gateway.xds import Message, extension
+from mesh.certificates import spiffe_id
 from mesh.decision import EDGE
 from mesh.policy import Audience, MethodPolicy, Policy
 from mesh.server import HEALTH_SERVICE, operator_methods
@@ -38,10 +39,10 @@ def inbound(runtime: SidecarRuntime, policy: Policy) -> Message:
         runtime.workload,
         "inbound",
         runtime.public,
-        downstream_tls(runtime.mesh, accepted={"prefix": runtime.spiffe_id("")}),
+        downstream_tls(runtime.mesh, accepted={"prefix": spiffe_id("")}),
         routes=[_route(path, deadline) for path, deadline in sorted(deadlines.items())],
-        filters=[_access(runtime, served)],
-        replies=inbound_replies(runtime, deadlines, callers),
+        filters=[_access(served)],
+        replies=inbound_replies(deadlines, callers),
         tells_caller=True,
     )
 
@@ -68,9 +69,9 @@ def _route(path: str, deadline: timedelta) -> Message:
     return route
 
 
-def _access(runtime: SidecarRuntime, served: Mapping[str, MethodPolicy]) -> Message:
+def _access(served: Mapping[str, MethodPolicy]) -> Message:
     """Give the RBAC filter: a policy for each RPC, named by its path. What none allows is denied."""
-    policies = {path: _policy(path, _principals(runtime, method)) for path, method in sorted(served.items())}
+    policies = {path: _policy(path, _principals(method)) for path, method in sorted(served.items())}
     policies = {path: policy for path, policy in policies.items() if policy["principals"]}
     # Whoever got through the handshake is a workload of this mesh, and may ask how we are.
     policies |= {path: _policy(path, [{"any": True}]) for path in (_CHECK, _WATCH)}
@@ -81,10 +82,10 @@ def _access(runtime: SidecarRuntime, served: Mapping[str, MethodPolicy]) -> Mess
     )
 
 
-def _principals(runtime: SidecarRuntime, method: MethodPolicy) -> list[Message]:
+def _principals(method: MethodPolicy) -> list[Message]:
     outside = {EDGE} if method.audience is not Audience.NONE else set()
     names = sorted((method.callers - {EDGE}) | outside)
-    return [{"authenticated": {"principal_name": {"exact": runtime.spiffe_id(name)}}} for name in names]
+    return [{"authenticated": {"principal_name": {"exact": spiffe_id(name)}}} for name in names]
 
 
 def _policy(path: str, principals: list[Message]) -> Message:

@@ -10,6 +10,7 @@ from gateway.sidecar.refusals import outbound_replies
 from gateway.sidecar.runtime import SidecarRuntime
 from gateway.upstream import UNTOUCHED, failover, grpc_health_check, grpc_protocol, members, retry_policy
 from gateway.xds import Message
+from mesh.certificates import spiffe_id
 from mesh.policy import MethodPolicy, Policy
 from mesh.sidecar import SERVICE, inner_id
 from mesh.tuning import Tuning
@@ -73,7 +74,7 @@ def neighbour_clusters(runtime: SidecarRuntime, policy: Policy, tuning: Tuning) 
         yield {
             **members(name, runtime.neighbours[name]),
             "typed_extension_protocol_options": grpc_protocol(),
-            "transport_socket": upstream_tls(runtime.mesh, spiffe_id=runtime.spiffe_id(name), sni=name, alpn="h2"),
+            "transport_socket": upstream_tls(runtime.mesh, spiffe_id=spiffe_id(name), sni=name, alpn="h2"),
             "health_checks": [grpc_health_check()],
             **failover(tuning, budget=True),
         }

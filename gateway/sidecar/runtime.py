@@ -6,7 +6,6 @@ from ipaddress import ip_address
 
 from gateway.identity import IdentityFiles
 from gateway.runtime import Address
-from mesh.settings import TRUST_DOMAIN
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,6 @@ class SidecarRuntime:
         neighbours: addresses of the workloads that it calls: `{"payment": ("127.0.0.1:50055",)}`.
         mesh: the workload's own identity, shown to the mesh.
         inner: the sidecar's identity towards its service, and the authority that signed both of theirs; made at start.
-        trust_domain: of all SPIFFE ids.
     """
 
     workload: str
@@ -33,17 +31,12 @@ class SidecarRuntime:
     neighbours: Mapping[str, tuple[str, ...]]
     mesh: IdentityFiles
     inner: IdentityFiles
-    trust_domain: str = TRUST_DOMAIN
 
     def __post_init__(self) -> None:
         """Refuse what would open the inside to others."""
         for name, address in (("service", self.service), ("outbound", self.outbound), ("admin", self.admin)):
             if not address.numeric or not ip_address(address.host).is_loopback:
                 raise ValueError(f"The sidecar's {name} address must be a loopback address, not {address.host}.")
-
-    def spiffe_id(self, workload: str) -> str:
-        """Give the identity that a workload's certificate must carry."""
-        return f"spiffe://{self.trust_domain}/{workload}"
 
 
 def cluster_runtime(workload: str, neighbours: Iterable[str]) -> SidecarRuntime:
