@@ -107,6 +107,9 @@ class RenewedChannel(grpc.aio.Channel):
     def current(self) -> _Generation:
         """What a call that begins now belongs to. The first one to ask starts the looking for changes."""
         if not self._tasks and not self._closed:
+            if self._identity.renewed():  # since it was opened nobody has looked
+                self._spawn(_retire(self._current), "retire identity")
+                self._current = self._open()
             self._spawn(self._follow(), "follow identity")
         return self._current
 

@@ -81,6 +81,12 @@ async def test_no_call_fails_while_certificates_and_their_authority_rotate(
         await connect(address, present.certificate, present.key, before.authorities)
 
 
+async def test_a_channel_that_is_first_used_after_a_rotation_has_what_came_of_it(own_pki: Path, address: str) -> None:
+    async with RenewedChannel(address, own_pki / "product", options=options_for("order")) as unused:
+        await asyncio.to_thread(rotate_authority, own_pki, lambda _: None, lambda _: None)
+        assert await echo(unused)
+
+
 async def connect(address: str, certificate: bytes, key: bytes, authorities: bytes) -> bytes:
     credentials = grpc.ssl_channel_credentials(authorities, key, certificate)
     async with grpc.aio.secure_channel(address, credentials, options=options_for("order")) as channel:
