@@ -13,7 +13,8 @@ from mesh import tracing
 from mesh.call import Call, find_call
 from mesh.certificates import spiffe_id
 from mesh.diagnosis import PeerDiagnosis
-from mesh.errors import DeadlineExceeded, from_rpc_error
+from mesh.errors import DeadlineExceeded, said, unanswered
+from mesh.logs import logger
 from mesh.metrics import Metrics
 from mesh.policy import MethodPolicy, Policy
 from mesh.renewed_channel import RenewedChannel
@@ -38,6 +39,8 @@ _OPTIONS: Final = (
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
+
+_log = logger("channel")
 
 
 def open_channel(
@@ -107,7 +110,10 @@ class CallInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
             return await call
         except grpc.aio.AioRpcError as error:
             code = error.code()
-            raise from_rpc_error(error) from None
+            answer = said(error)
+            if answer is None:
+                _log.warning("a call was not answered", method=path, code=code.name, details=error.details())
+            raise answer or unanswered(error) from None
         except asyncio.CancelledError:
             code = grpc.StatusCode.CANCELLED
             raise

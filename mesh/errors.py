@@ -326,10 +326,24 @@ def from_status(status: status_pb2.Status) -> MeshError:
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> MeshError:
     """Rebuilds the typed error out of what a stub raised."""
+    return said(error) or from_status(status_pb2.Status(code=error.code().value[0], message=error.details() or ""))
+
+
+def unanswered(error: grpc.aio.AioRpcError) -> MeshError:
+    """Gives the typed error for a call that gRPC itself let fail, for whoever may pass it on to a caller of their own.
+
+    Without gRPC's words: they name addresses and certificates.
+    """
+    text = "a service that this call needs did not answer"
+    return from_status(status_pb2.Status(code=error.code().value[0], message=text))
+
+
+def said(error: grpc.aio.AioRpcError) -> MeshError | None:
+    """Gives what the other side said in details; None where gRPC itself let the call fail, or they are damaged."""
     for key, value in error.trailing_metadata() or ():
         if key == STATUS_DETAILS_KEY and isinstance(value, bytes):
             try:
                 return from_status(status_pb2.Status.FromString(value))
             except DecodeError:
-                break  # damaged details: the bare status below still says what happened
-    return from_status(status_pb2.Status(code=error.code().value[0], message=error.details() or ""))
+                return None
+    return None

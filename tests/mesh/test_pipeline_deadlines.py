@@ -1,4 +1,4 @@
-"""The deadline budget over a chain of real calls: each one less than its caller's, and no work after it is over."""
+"""A chain of real calls: each has less time than its caller's, no work goes on after it, and a gap gives nothing away."""
 
 import asyncio
 import time
@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from mesh.channel import BUDGET_RESERVE
 from mesh.credentials import client_credentials
+from mesh.errors import from_rpc_error
 from tests.fixtures.servers import until
 from tests.harness import Harness
 from tests.mesh.probe import ProbeContract, status_of
@@ -88,3 +90,18 @@ async def test_no_handler_begins_after_its_deadline_however_long_it_was_kept_wai
     assert {call.code() for call in calls} == {grpc.StatusCode.DEADLINE_EXCEEDED}
     await last.stub().Chain(last.messages.ChainRequest())
     assert last.servicer.begun == 2
+
+
+async def test_where_a_neighbour_is_away_its_address_is_nobodys_business(
+    harness: Harness, contract: ProbeContract, last: RunningShelf
+) -> None:
+    nowhere = "127.0.0.1:1"
+    url = last.service.database_url
+    async with shelf(harness, contract, database_url=url, ZOCO_PEERS={WORKLOAD: [nowhere]}) as alone:
+        with capture_logs() as logs, pytest.raises(grpc.aio.AioRpcError) as refused:
+            await alone.stub().Chain(alone.messages.ChainRequest(hops=1), timeout=3)
+
+    error = from_rpc_error(refused.value)
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    assert error.message == "a service that this call needs did not answer"
+    assert any(nowhere in str(line.get("details")) for line in logs), logs
