@@ -9,9 +9,10 @@ from typing import Final
 
 from gateway.contract import Surface
 from gateway.runtime import EdgeRuntime
-from gateway.xds import Message, extension, seconds, typed
+from gateway.xds import Message, extension, typed
 from mesh.policy import Audience, MethodPolicy
 from mesh.tokens import CLOCK_SKEW
+from mesh.wire import json_duration
 
 JWT: Final = "envoy.filters.http.jwt_authn"
 
@@ -92,9 +93,13 @@ def _provider(runtime: EdgeRuntime, surface: Surface) -> Message:
 
 def _keys(surface: Surface) -> Message:
     return {
-        "http_uri": {"uri": f"http://{KEYS}{surface.keys_route.path}", "cluster": KEYS, "timeout": seconds(_TIMEOUT)},
+        "http_uri": {
+            "uri": f"http://{KEYS}{surface.keys_route.path}",
+            "cluster": KEYS,
+            "timeout": json_duration(_TIMEOUT),
+        },
         # Asked for in the background, before they are needed: no call waits for them, an unknown key id makes nobody
         # ask, and while nobody answers, the keys that are known go on counting.
-        "async_fetch": {"fast_listener": False, "failed_refetch_duration": seconds(_RETRY)},
-        "cache_duration": seconds(KEYS_LIFE),
+        "async_fetch": {"fast_listener": False, "failed_refetch_duration": json_duration(_RETRY)},
+        "cache_duration": json_duration(KEYS_LIFE),
     }

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.identity import upstream_tls
-from gateway.runtime import PORTAL, EdgeRuntime
+from gateway.runtime import EdgeRuntime
 from gateway.upstream import failover, grpc_health_check, grpc_protocol, members, protocol
 from gateway.xds import Message
 from mesh.certificates import spiffe_id
 from mesh.tuning import Tuning
+from mesh.wellknown import PORTAL
 
 PAGE: Final = "portal-page"
 """The cluster of the portal's HTTP server."""

@@ -8,13 +8,14 @@ from gateway.clusters import NOWHERE
 from gateway.contract import Surface
 from gateway.filters import router, transcoder, transcoding
 from gateway.runtime import EdgeRuntime
-from gateway.xds import Message, extension, header_is, seconds
+from gateway.xds import Message, extension, header_is
+from mesh.wire import json_duration
 
 CORRELATION: Final = "edge-token-keys"
 """The correlation id of these calls: so the logs of the workload that answers show who asked and why."""
 
 _AT_ONCE: Final = 16
-_RATE: Final = {"max_tokens": 20, "tokens_per_fill": 20, "fill_interval": seconds(timedelta(seconds=1))}
+_RATE: Final = {"max_tokens": 20, "tokens_per_fill": 20, "fill_interval": json_duration(timedelta(seconds=1))}
 
 
 def keys_listener(runtime: EdgeRuntime, surface: Surface) -> Message:
@@ -46,7 +47,7 @@ def keys_cluster() -> Message:
     return {
         "name": KEYS,
         "type": "STATIC",
-        "connect_timeout": seconds(1.0),
+        "connect_timeout": json_duration(1.0),
         "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", **bounds}]},
         "load_assignment": {
             "cluster_name": KEYS,
@@ -66,7 +67,7 @@ def _virtual_host(surface: Surface) -> Message:
         "route": {
             "cluster": surface.keys.workload,
             "timeout": "0s",
-            "max_stream_duration": {"max_stream_duration": seconds(surface.keys.deadline)},
+            "max_stream_duration": {"max_stream_duration": json_duration(surface.keys.deadline)},
         },
     }
     said = {"header": {"key": "x-correlation-id", "value": CORRELATION}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

@@ -12,11 +12,13 @@ from typing import Final, assert_never
 
 from gateway.authentication import CLAIMS, JWT
 from gateway.contract import ContractError, Surface
-from gateway.xds import Message, extension, seconds
+from gateway.xds import Message, extension
 from mesh.policy import LimitKey, RateLimit
 from mesh.tuning import ProfileName, Rate, Tuning
+from mesh.wellknown import PORTAL
+from mesh.wire import json_duration
 
-PORTAL_LIMIT: Final = RateLimit(LimitKey.IP, 100, timedelta(seconds=1), "portal")
+PORTAL_LIMIT: Final = RateLimit(LimitKey.IP, 100, timedelta(seconds=1), PORTAL)
 """Of what the portal answers: health of the whole, reflection. No contract names it."""
 
 BY_ADDRESS: Final = "rate limit by address"
@@ -151,4 +153,4 @@ def _entries(tier: str, by: LimitKey) -> list[Message]:
 
 
 def _bucket(rate: Rate) -> Message:
-    return {"max_tokens": rate.requests, "tokens_per_fill": rate.requests, "fill_interval": seconds(rate.per)}
+    return {"max_tokens": rate.requests, "tokens_per_fill": rate.requests, "fill_interval": json_duration(rate.per)}

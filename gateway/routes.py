@@ -21,14 +21,13 @@ from gateway.filters import CORS
 from gateway.limits import PORTAL_LIMIT, counted
 from gateway.rest import refusal, rest_routes, wrong_method
 from gateway.rpc import rpc_route
-from gateway.runtime import PORTAL, EdgeRuntime
+from gateway.runtime import EdgeRuntime
 from gateway.upstream import UNTOUCHED, retry_policy
 from gateway.xds import Message, header_is, typed
 from mesh.policy import MethodPolicy, RateLimit
 from mesh.tuning import Tuning
+from mesh.wellknown import HEALTH_CHECK, HEALTH_PAGE, PORTAL
 
-PAGE_PATH: Final = "/healthz"
-HEALTH: Final = "/grpc.health.v1.Health/Check"
 _HEALTH_DEADLINE: Final = timedelta(seconds=5)
 REFLECTION: Final = (
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -86,7 +85,7 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
 
 def open_paths(runtime: EdgeRuntime) -> tuple[str, ...]:
     """Give the paths of what the portal answers, which anybody may call."""
-    return (PAGE_PATH, HEALTH, *(REFLECTION if runtime.environment == "dev" else ()))
+    return (HEALTH_PAGE, HEALTH_CHECK, *(REFLECTION if runtime.environment == "dev" else ()))
 
 
 def _exposed(method: MethodPolicy) -> Message:
@@ -98,16 +97,16 @@ def _checked(route: Message, token: Message, limits: Iterable[RateLimit]) -> Mes
 
 
 def _portal(runtime: EdgeRuntime) -> Iterator[Message]:
-    rpcs = [rpc_route(HEALTH, PORTAL, _HEALTH_DEADLINE)]
+    rpcs = [rpc_route(HEALTH_CHECK, PORTAL, _HEALTH_DEADLINE)]
     if runtime.environment == "dev":
         rpcs += [rpc_route(path, PORTAL, _REFLECTION_LIFE) for path in REFLECTION]
     page = {
         "name": "healthz",
-        "match": {"path": PAGE_PATH, "headers": [header_is(":method", "GET")]},
+        "match": {"path": HEALTH_PAGE, "headers": [header_is(":method", "GET")]},
         "route": {"cluster": PAGE, "timeout": "5s"},
     }
     yield from (_checked(route, no_token(), [PORTAL_LIMIT]) for route in (*rpcs, page))
-    yield wrong_method({"path": PAGE_PATH}, ["GET"])
+    yield wrong_method({"path": HEALTH_PAGE}, ["GET"])
 
 
 def _two_tokens() -> Message:

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from gateway.xds import Message, header_is, seconds
+from gateway.xds import Message, header_is
+from mesh.wire import json_duration
 
 
 def rpc_route(path: str, cluster: str, deadline: timedelta) -> Message:
@@ -25,8 +26,8 @@ def rpc_route(path: str, cluster: str, deadline: timedelta) -> Message:
             "cluster": cluster,
             "timeout": "0s",
             "max_stream_duration": {
-                "grpc_timeout_header_max": seconds(deadline),
-                "max_stream_duration": seconds(deadline),
+                "grpc_timeout_header_max": json_duration(deadline),
+                "max_stream_duration": json_duration(deadline),
             },
         },
     }

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 from gateway.identity import IdentityFiles
 from mesh.settings import TOKEN_AUDIENCE, TOKEN_ISSUER
+from mesh.wellknown import PORTAL
 
-PORTAL: Final = "portal"
-"""The workload that serves what belongs to no service."""
+__all__ = ["PORTAL", "Address", "EdgeFiles", "EdgeRuntime", "cluster_runtime"]
 
 
 @dataclass(frozen=True)

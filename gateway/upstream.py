@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.runtime import Address
-from gateway.xds import Message, seconds, socket_address, typed
+from gateway.xds import Message, socket_address, typed
 from mesh.tuning import Tuning
+from mesh.wire import json_duration
 
 _CONNECT_SECONDS: Final = 1.0
 _HEALTH_SECONDS: Final = 1.0
@@ -30,7 +31,7 @@ def members(name: str, hosts: Sequence[str]) -> Message:
     return {
         "name": name,
         "type": "STATIC" if all(address.numeric for address in addresses) else "STRICT_DNS",
-        "connect_timeout": seconds(_CONNECT_SECONDS),
+        "connect_timeout": json_duration(_CONNECT_SECONDS),
         "lb_policy": "ROUND_ROBIN",
         "load_assignment": {
             "cluster_name": name,
@@ -56,10 +57,10 @@ def grpc_protocol() -> Message:
 def grpc_health_check(service: str = "") -> Message:
     """Give an active health check (grpc.health.v1), of a service or of the whole process."""
     return {
-        "timeout": seconds(_HEALTH_SECONDS),
-        "interval": seconds(_HEALTH_SECONDS),
+        "timeout": json_duration(_HEALTH_SECONDS),
+        "interval": json_duration(_HEALTH_SECONDS),
         # By default a cluster that nobody calls is asked once a minute: a restarted service would be found that late.
-        "no_traffic_interval": seconds(_HEALTH_SECONDS),
+        "no_traffic_interval": json_duration(_HEALTH_SECONDS),
         "unhealthy_threshold": 2,
         "healthy_threshold": 1,
         "grpc_health_check": {"service_name": service} if service else {},
@@ -96,9 +97,9 @@ def failover(tuning: Tuning, *, budget: bool = False) -> Message:
             # By default Envoy counts these and ejects nobody for them.
             "enforcing_consecutive_gateway_failure": 100,
             "consecutive_5xx": 1000,
-            "interval": seconds(ejection.interval),
-            "base_ejection_time": seconds(ejection.base_time),
-            "max_ejection_time": seconds(ejection.max_time),
+            "interval": json_duration(ejection.interval),
+            "base_ejection_time": json_duration(ejection.base_time),
+            "max_ejection_time": json_duration(ejection.max_time),
             "max_ejection_percent": ejection.max_percent,
         },
         "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", **limits}]},
@@ -124,7 +125,7 @@ def retry_policy(tuning: Tuning, causes: Sequence[str], *, repeats: int) -> Mess
         ],
         "host_selection_retry_max_attempts": 3,
         "retry_back_off": {
-            "base_interval": seconds(tuning.retry.initial_backoff),
-            "max_interval": seconds(tuning.retry.max_backoff),
+            "base_interval": json_duration(tuning.retry.initial_backoff),
+            "max_interval": json_duration(tuning.retry.max_backoff),
         },
     }

@@ -1,6 +1,5 @@
 """Envoy's configuration as plain data: the few shapes that repeat everywhere."""
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -23,12 +22,6 @@ def typed(message: str, **fields: Any) -> Message:
 def extension(name: str, message: str, **fields: Any) -> Message:
     """Give a TypedExtensionConfig, or any message that has a `name` and a `typed_config`."""
     return {"name": name, "typed_config": typed(message, **fields)}
-
-
-def seconds(duration: timedelta | float) -> str:
-    """Give a google.protobuf.Duration in its JSON form, to the millisecond."""
-    value = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    return f"{value:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def socket_address(address: "Address") -> Message:

@@ -16,6 +16,7 @@ from mesh.pipeline import PipelineCompiler, PipelineInterceptor
 from mesh.pipeline.exchange import Identify, peer_workload
 from mesh.policy import Audience, MethodPolicy, Policy
 from mesh.reflection import METHOD, REFLECTION_SERVICES, add_reflection
+from mesh.wellknown import HEALTH_SERVICE
 
 Servicer = tuple[Callable[[Any, Any], None], Any]
 """A generated `add_XServicer_to_server` and the servicer it adds."""
@@ -23,7 +24,6 @@ Servicer = tuple[Callable[[Any, Any], None], Any]
 OPERATOR: Final = "operator"
 """The identity that a person debugs with."""
 
-HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 
 _CHANNELZ: Final = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"]
 CHANNELZ_SERVICE: Final[str] = _CHANNELZ.full_name

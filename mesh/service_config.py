@@ -1,11 +1,11 @@
 """The gRPC service config with which a workload is called: round robin, health checks, retries within a budget."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from mesh.policy import MethodPolicy, Policy
 from mesh.tuning import RetryTuning
+from mesh.wire import json_duration
 
 
 def service_config(policy: Policy, workload: str, retry: RetryTuning) -> Mapping[str, Any]:
@@ -33,14 +33,9 @@ def _retried(method: MethodPolicy, tuning: RetryTuning) -> Mapping[str, Any]:
         "name": [{"service": method.service, "method": method.name}],
         "retryPolicy": {
             "maxAttempts": attempts,
-            "initialBackoff": _seconds(tuning.initial_backoff),
-            "maxBackoff": _seconds(tuning.max_backoff),
+            "initialBackoff": json_duration(tuning.initial_backoff),
+            "maxBackoff": json_duration(tuning.max_backoff),
             "backoffMultiplier": tuning.multiplier,
             "retryableStatusCodes": list(codes),
         },
     }
-
-
-def _seconds(duration: timedelta) -> str:
-    """A duration as proto3 JSON has it, such as `0.05s`."""
-    return f"{duration.total_seconds():g}s"

@@ -1,7 +1,7 @@
 """Translations between the well-known protobuf messages and the types that code computes with."""
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -125,3 +125,9 @@ def masked_fields(
         if path not in allowed:
             raise invalid_field(field, f"{path!r} cannot be changed; what can is {', '.join(sorted(allowed))}")
     return frozenset(mask.paths)
+
+
+def json_duration(duration: timedelta | float) -> str:
+    """A google.protobuf.Duration in its JSON form, to the millisecond, such as `0.05s`. A number is seconds."""
+    value = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    return f"{value:.3f}".rstrip("0").rstrip(".") + "s"

@@ -21,7 +21,7 @@ from cli.local.home import Home
 from cli.local.inner import issue_inner
 from cli.local.leftovers import end_leftovers
 from cli.local.numbers import read_tuning
-from cli.local.ports import PORTAL, Ports, Slot, plan, slots
+from cli.local.ports import Ports, Slot, plan, slots
 from cli.local.postgres import Database, ensure_cluster, ensure_databases, local_database, postgres_process
 from cli.local.process import ProcessSpec
 from cli.local.progress import Progress, Step, step
@@ -34,6 +34,7 @@ from cli.local.sidecars import sidecar_processes
 from cli.local.spawning import ForkSpawner
 from cli.local.supervisor import Supervisor, as_rows
 from mesh.tuning import Tuning
+from mesh.wellknown import PORTAL
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _RESERVE_ATTEMPTS = 5

@@ -13,8 +13,7 @@ from cli.local.settings import (
     DEFAULT_SERVICES_PORT,
     LocalSettings,
 )
-
-PORTAL = "portal"
+from mesh.wellknown import PORTAL
 
 # The portal keeps the eighth place of each block, and the metrics block's ninth for its page; services that come later
 # than the first seven start at the tenth, so that adding one moves nobody.

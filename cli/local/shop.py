@@ -13,12 +13,13 @@ from cli.local.envoy import drain
 from cli.local.home import Home
 from cli.local.inner import inner_directory
 from cli.local.portcheck import LOOPBACK
-from cli.local.ports import PORTAL, Ports, Slot
+from cli.local.ports import Ports, Slot
 from cli.local.postgres import Database
 from cli.local.probes import GrpcHealth
 from cli.local.process import ProcessSpec
 from cli.local.settings import LocalSettings
 from cli.local.spawning import Program
+from mesh import wellknown
 from mesh.sidecar import SERVICE, SIDECAR
 from mesh.tuning import Tuning
 
@@ -69,14 +70,14 @@ class Shop:
         return [slot for slot in self._started() if self._has_sidecar(slot)]
 
     def _has_sidecar(self, slot: Slot) -> bool:
-        return self.settings.mesh == "envoy" and slot.workload != PORTAL
+        return self.settings.mesh == "envoy" and slot.workload != wellknown.PORTAL
 
     def _started(self) -> list[Slot]:
-        started = {*self.services, PORTAL}
+        started = {*self.services, wellknown.PORTAL}
         return [slot for slot in self.places if slot.workload in started]
 
     def _process(self, slot: Slot) -> ProcessSpec:
-        module = "gateway.portal" if slot.workload == PORTAL else f"services.{slot.workload}"
+        module = "gateway.portal" if slot.workload == wellknown.PORTAL else f"services.{slot.workload}"
         port, identity, before_stop = self.ports.services[slot.process], self.home.pki / PROBE_IDENTITY, None
         if self._has_sidecar(slot):
             port, identity = self.ports.inner[slot.process], inner_directory(self.home.pki, slot.workload, SIDECAR)
@@ -141,7 +142,7 @@ class Shop:
                 }
             case "notification":
                 return {"ZOCO_MAIL_DIR": str(self.home.mail)}
-            case "portal":
+            case wellknown.PORTAL:
                 return {
                     "ZOCO_PORTAL_HTTP_LISTEN": f"{LOOPBACK}:{self.ports.page}",
                     "ZOCO_EDGE_URL": f"http://{LOOPBACK}:{self.ports.edge}",

@@ -3,6 +3,7 @@
 from cli.local.home import Home
 from cli.local.portcheck import LOOPBACK
 from cli.local.ports import Ports
+from mesh.wellknown import HEALTH_PAGE
 
 
 def addresses(home: Home, ports: Ports) -> list[tuple[str, str]]:
@@ -12,7 +13,7 @@ def addresses(home: Home, ports: Ports) -> list[tuple[str, str]]:
         ("REST", f"{edge}/v1"),
         ("gRPC, gRPC-Web", f"{LOOPBACK}:{ports.edge}"),
         ("https", f"https://{LOOPBACK}:{ports.edge_tls}  (certificate authority: {home.pki / 'ca.pem'})"),
-        ("health", f"{edge}/healthz"),
+        ("health", f"{edge}{HEALTH_PAGE}"),
         ("services (mTLS)", ", ".join(f"{name} {port}" for name, port in ports.services.items())),
         ("metrics", ", ".join(f"{name} {port}" for name, port in ports.metrics.items())),
         ("PostgreSQL", f"{LOOPBACK}:{ports.postgres}" if ports.postgres else "as DATABASE_URL says"),

@@ -8,6 +8,7 @@ from gateway.portal.process import serve
 from gateway.portal.settings import PortalSettings
 from mesh.logs import configure_logs
 from mesh.settings import load_settings
+from mesh.wellknown import PORTAL
 
 
 def main() -> int:
@@ -17,7 +18,7 @@ def main() -> int:
         The exit code: 1 if it cannot start, 2 if its settings are wrong.
     """
     settings = load_settings(PortalSettings)
-    configure_logs(settings, "portal")
+    configure_logs(settings, PORTAL)
     return uvloop.run(serve(settings))
 
 

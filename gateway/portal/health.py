@@ -6,14 +6,16 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from gateway.portal.system import State, System
+from mesh.certificates import spiffe_id
+from mesh.decision import EDGE
 from mesh.health import NOT_SERVING, SERVING, Health
 from mesh.policy import Policy
-from mesh.settings import TRUST_DOMAIN
+from mesh.wellknown import PORTAL
 
-OWN: Final = "portal"
+OWN: Final = PORTAL
 """The name under which the portal's own health is always found; Envoy's health check asks for it."""
 
-_EDGE: Final = f"spiffe://{TRUST_DOMAIN}/edge".encode()
+_EDGE: Final = spiffe_id(EDGE).encode()
 
 
 class PortalHealth(Health):

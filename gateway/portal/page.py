@@ -6,6 +6,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from gateway.portal.system import State, System
+from mesh.wellknown import HEALTH_PAGE
 
 
 def page(system: System) -> Starlette:
@@ -33,4 +34,4 @@ def page(system: System) -> Starlette:
         status = 503 if health.state is State.NOT_SERVING else 200
         return JSONResponse(body, status_code=status, headers={"cache-control": "no-store"})
 
-    return Starlette(routes=[Route("/healthz", healthz, methods=["GET"])])
+    return Starlette(routes=[Route(HEALTH_PAGE, healthz, methods=["GET"])])

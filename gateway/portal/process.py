@@ -16,14 +16,14 @@ from gateway.portal.page_server import PageServer
 from gateway.portal.settings import PortalSettings
 from gateway.portal.surface import public_surface
 from gateway.portal.system import System
-from gateway.runtime import PORTAL, Address
+from gateway.runtime import Address
 from mesh.certificates import spiffe_id
 from mesh.credentials import CONNECTION_AGE, BadCredentials, Identity, server_credentials
 from mesh.logs import logger
 from mesh.metrics import Metrics
 from mesh.policy import read_policy
 from mesh.reflection import add_reflection
-from mesh.server import HEALTH_SERVICE
+from mesh.wellknown import HEALTH_SERVICE, PORTAL
 
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # else two processes share a port in silence

@@ -6,8 +6,9 @@ from typing import Final
 from gateway.replies import cel
 from gateway.runtime import Address
 from gateway.upstream import HTTP2
-from gateway.xds import Message, extension, seconds, socket_address
+from gateway.xds import Message, extension, socket_address
 from mesh.credentials import CONNECTION_AGE_SECONDS
+from mesh.wire import json_duration
 
 # Envoy acts on these itself, whoever sent them.
 _FORBIDDEN: Final[Sequence[Message]] = ({"prefix": "x-envoy-"},)
@@ -69,7 +70,7 @@ def listener(
             "max_headers_count": 100,
             "idle_timeout": "3600s",
             # Whoever is trusted no more gets no new call through after this; calls in flight go on (decision 018).
-            "max_connection_duration": seconds(CONNECTION_AGE_SECONDS),
+            "max_connection_duration": json_duration(CONNECTION_AGE_SECONDS),
         },
         http2_protocol_options=HTTP2,
         max_request_headers_kb=32,

@@ -14,12 +14,11 @@ from gateway.xds import Message, extension
 from mesh.certificates import spiffe_id
 from mesh.decision import EDGE
 from mesh.policy import Audience, MethodPolicy, Policy
-from mesh.server import HEALTH_SERVICE, operator_methods
+from mesh.server import operator_methods
 from mesh.sidecar import SERVICE, inner_id
 from mesh.tuning import Tuning
+from mesh.wellknown import HEALTH_CHECK, HEALTH_WATCH
 
-_CHECK: Final = f"/{HEALTH_SERVICE}/Check"
-_WATCH: Final = f"/{HEALTH_SERVICE}/Watch"
 _CHECK_DEADLINE: Final = timedelta(seconds=5)
 _WATCH_LIFE: Final = timedelta(hours=1)
 
@@ -33,7 +32,7 @@ def inbound(runtime: SidecarRuntime, policy: Policy) -> Message:
     """
     served = {method.path: method for method in policy.of_workload(runtime.workload)} | dict(operator_methods())
     deadlines = {path: method.deadline for path, method in served.items()}
-    deadlines |= {_CHECK: _CHECK_DEADLINE, _WATCH: _WATCH_LIFE}
+    deadlines |= {HEALTH_CHECK: _CHECK_DEADLINE, HEALTH_WATCH: _WATCH_LIFE}
     callers = {*policy.workloads, *policy.clients, *(name for method in served.values() for name in method.callers)}
     return listener(
         runtime.workload,
@@ -64,7 +63,7 @@ def service_cluster(runtime: SidecarRuntime, tuning: Tuning) -> Message:
 
 def _route(path: str, deadline: timedelta) -> Message:
     route = rpc_route(path, SERVICE, deadline)
-    if path == _WATCH:  # says nothing for as long as nothing changes
+    if path == HEALTH_WATCH:  # says nothing for as long as nothing changes
         route["route"]["idle_timeout"] = "0s"
     return route
 
@@ -74,7 +73,7 @@ def _access(served: Mapping[str, MethodPolicy]) -> Message:
     policies = {path: _policy(path, _principals(method)) for path, method in sorted(served.items())}
     policies = {path: policy for path, policy in policies.items() if policy["principals"]}
     # Whoever got through the handshake is a workload of this mesh, and may ask how we are.
-    policies |= {path: _policy(path, [{"any": True}]) for path in (_CHECK, _WATCH)}
+    policies |= {path: _policy(path, [{"any": True}]) for path in (HEALTH_CHECK, HEALTH_WATCH)}
     return extension(
         "envoy.filters.http.rbac",
         "envoy.extensions.filters.http.rbac.v3.RBAC",

@@ -3,12 +3,19 @@
 import re
 from pathlib import Path
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import (
+    FileDescriptorProto,
+    FileDescriptorSet,
+    MethodDescriptorProto,
+    ServiceDescriptorProto,
+)
 
 from zoco.mesh.v1 import policy_pb2
 
-# Numbers of fields in descriptor.proto, of which the paths of its SourceCodeInfo are made.
-_SERVICE, _METHOD, _OPTIONS = 6, 2, 4
+
+def method_path(service: int, method: int) -> tuple[int, ...]:
+    """The path of a method in a file's SourceCodeInfo (descriptor.proto), by its place and that of its service."""
+    return FileDescriptorProto.SERVICE_FIELD_NUMBER, service, ServiceDescriptorProto.METHOD_FIELD_NUMBER, method
 
 
 def find_option(descriptors: FileDescriptorSet, path: str, option: str, protos: Path) -> tuple[str, int] | None:
@@ -30,7 +37,8 @@ def find_option(descriptors: FileDescriptorSet, path: str, option: str, protos: 
         for at, service in enumerate(file.service):
             for below, method in enumerate(service.method):
                 if path == f"/{file.package}.{service.name}/{method.name}":
-                    wanted = [_SERVICE, at, _METHOD, below, _OPTIONS, policy_pb2.METHOD_FIELD_NUMBER]
+                    options = MethodDescriptorProto.OPTIONS_FIELD_NUMBER
+                    wanted = [*method_path(at, below), options, policy_pb2.METHOD_FIELD_NUMBER]
                     spans = [each.span for each in file.source_code_info.location if list(each.path) == wanted]
                     first, last = (spans[0][0], spans[0][2] if len(spans[0]) > 3 else spans[0][0]) if spans else (0, 0)
                     return file.name, _line(protos / file.name, first, last, option.rpartition(".")[2])

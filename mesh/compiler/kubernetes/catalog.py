@@ -1,9 +1,10 @@
 """The catalog values: what the chart loops over to run every workload, so that a new service touches no template."""
 
 from mesh.compiler.kubernetes.manifests import EDGE_PORTS, GRPC_PORT, METRICS_PORT, PAGE_PORT, Manifest
-from mesh.compiler.kubernetes.topology import PORTAL, Topology
+from mesh.compiler.kubernetes.topology import Topology
 from mesh.decision import EDGE
 from mesh.policy import Policy
+from mesh.wellknown import PORTAL
 
 
 def catalog(policy: Policy, topology: Topology) -> Manifest:

@@ -5,7 +5,6 @@ For `mesh.mode: istio`, where Istio's proxies do what our own sidecars do otherw
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Final
 
 from mesh.compiler.kubernetes.manifests import (
@@ -17,10 +16,12 @@ from mesh.compiler.kubernetes.manifests import (
     labels,
     manifest,
 )
-from mesh.compiler.kubernetes.topology import HEALTH, PORTAL, Topology
+from mesh.compiler.kubernetes.topology import HEALTH, Topology
 from mesh.decision import EDGE
 from mesh.settings import TRUST_DOMAIN
 from mesh.tuning import Tuning
+from mesh.wellknown import PORTAL
+from mesh.wire import json_duration
 
 _SECURITY: Final = "security.istio.io/v1"
 _NETWORKING: Final = "networking.istio.io/v1"
@@ -70,8 +71,8 @@ def destination_rules(topology: Topology, tuning: Tuning) -> list[Manifest]:
             "consecutiveGatewayErrors": ejection.consecutive_gateway_failure,
             # Else Istio ejects after five of any 5xx as well, and INTERNAL is an answer of a process that lives.
             "consecutive5xxErrors": 0,
-            "interval": _duration(ejection.interval),
-            "baseEjectionTime": _duration(ejection.base_time),
+            "interval": json_duration(ejection.interval),
+            "baseEjectionTime": json_duration(ejection.base_time),
             "maxEjectionPercent": ejection.max_percent,
         },
     }
@@ -128,7 +129,3 @@ def _allow(workload: str, rules: list[Manifest]) -> Manifest:
 
 def _host(workload: str) -> str:
     return f"{workload}.{NAMESPACE}.svc.cluster.local"
-
-
-def _duration(value: timedelta) -> str:
-    return f"{value.total_seconds():g}s"

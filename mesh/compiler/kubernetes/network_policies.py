@@ -23,8 +23,9 @@ from mesh.compiler.kubernetes.manifests import (
     labels,
     manifest,
 )
-from mesh.compiler.kubernetes.topology import PORTAL, Topology
+from mesh.compiler.kubernetes.topology import Topology
 from mesh.decision import EDGE
+from mesh.wellknown import PORTAL
 
 MONITORING: Final = "monitoring"
 """The namespace from which metrics are scraped."""

@@ -6,11 +6,9 @@ from typing import Final
 
 from mesh.decision import EDGE
 from mesh.policy import Audience, Policy
+from mesh.wellknown import HEALTH_CHECK, HEALTH_WATCH, PORTAL
 
-PORTAL: Final = "portal"
-"""The workload that tells of the whole system: it asks every other one for its health."""
-
-HEALTH: Final = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch")
+HEALTH: Final = (HEALTH_CHECK, HEALTH_WATCH)
 """What whoever may call a workload may also ask it (gRPC health checking protocol); shows nothing but its state."""
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
@@ -11,12 +11,8 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorSet,
 )
 
+from mesh.compiler.sources import method_path
 from mesh.policy import MethodPolicy, Policy, omissions, read_policy
-
-# Numbers of fields in descriptor.proto, of which the paths of its SourceCodeInfo are made.
-_MESSAGES: Final = 4
-_SERVICES: Final = 6
-_METHODS: Final = 2
 
 
 class Place(NamedTuple):
@@ -100,10 +96,13 @@ def _with_nested(name: str, message: DescriptorProto) -> Iterator[tuple[str, Des
 def _places(file: FileDescriptorProto) -> Iterator[tuple[str, Place]]:
     lines = {tuple(location.path): location.span[0] + 1 for location in file.source_code_info.location}
     for at, message in enumerate(file.message_type):
-        yield f"{file.package}.{message.name}", Place(file.name, lines.get((_MESSAGES, at), 1))
+        yield (
+            f"{file.package}.{message.name}",
+            Place(file.name, lines.get((FileDescriptorProto.MESSAGE_TYPE_FIELD_NUMBER, at), 1)),
+        )
     for at, service in enumerate(file.service):
         name = f"{file.package}.{service.name}"
-        yield name, Place(file.name, lines.get((_SERVICES, at), 1))
+        yield name, Place(file.name, lines.get((FileDescriptorProto.SERVICE_FIELD_NUMBER, at), 1))
         for below, method in enumerate(service.method):
-            path = (_SERVICES, at, _METHODS, below)
+            path = method_path(at, below)
             yield f"/{name}/{method.name}", Place(file.name, lines.get(path, 1))
