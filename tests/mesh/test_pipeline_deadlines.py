@@ -1,4 +1,4 @@
-"""A chain of real calls: each has less time than its caller's, no work goes on after it, and a gap gives nothing away."""
+"""A chain of real calls: each has less time than its caller's, no work outlives it, and a gap gives nothing away."""
 
 import asyncio
 import time
