@@ -39,23 +39,17 @@ class Surface:
 
 
 def read_surface(descriptors: FileDescriptorSet) -> Surface:
-    """Read what the contract exposes.
+    """Read what the contract exposes. That what it says makes sense is the lints' business (`mesh.compiler.lints`).
 
     Args:
         descriptors: the contracts with all they import.
 
     Raises:
-        ContractError: a hidden method has a REST rule, or one that takes a stream has; or nobody says where the keys
-            are that verify tokens.
+        ContractError: nobody says where the keys are that verify tokens.
         PolicyError: a contract leaves out what every contract must say.
     """
     policy = read_policy(descriptors)
     methods = sorted(policy.methods.values(), key=lambda method: method.path)
-    for method in methods:
-        if method.routes and method.audience is Audience.NONE:
-            raise ContractError(f"{method.path}: it has a REST rule, but access.edge is NONE; drop one of them.")
-        if method.routes and method.client_streaming:
-            raise ContractError(f"{method.path}: it takes a stream, which REST cannot send; drop its REST rule.")
     exposed = tuple(method for method in methods if method.audience is not Audience.NONE)
     keys, route = _keys(policy)
     return Surface(exposed, frozenset(_raw_bodies(descriptors)), keys, route)

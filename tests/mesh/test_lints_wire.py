@@ -106,11 +106,12 @@ def test_what_is_sensitive_is_not_stored_for_whatever_reason(tmp_path: Path) -> 
     ]
 
 
-def test_a_subscription_names_an_event(tmp_path: Path) -> None:
-    shop = service("shop", rpc("Buy", USER), more='consumes: "shop.v1.Sold"')
+@pytest.mark.parametrize("name", ["shop.v1.Sold", "shop.v1.*", "shop.v1.BuyRequest"])
+def test_a_subscription_names_an_event(tmp_path: Path, name: str) -> None:
+    shop = service("shop", rpc("Buy", USER), more=f'consumes: "{name}"')
     assert said(tmp_path, shop) == [
         (
-            'protos/shop/v1/service.proto:11: shop.v1.ShopService: consumes names "shop.v1.Sold", which is no '
+            f'protos/shop/v1/service.proto:11: shop.v1.ShopService: consumes names "{name}", which is no '
             "event; name a message of an _events.proto, as package.v1.Event [unknown-event]"
         )
     ]
