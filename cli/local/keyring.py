@@ -76,7 +76,7 @@ def show(rows: Sequence[KeyRow], console: Console) -> None:
     for name in ("kind", "who", "issuer / key id", "valid until", "state"):
         table.add_column(name, no_wrap=name != "state", overflow="fold")
     for row in rows:
-        until = f"{row.valid_until:%Y-%m-%d %H:%M} UTC" if row.valid_until else "retired"
+        until = f"{row.valid_until:%Y-%m-%d %H:%M} UTC" if row.valid_until else "until retired"
         colour = _COLOURS.get(row.state, "yellow")
         table.add_row(row.kind, row.who.removeprefix(_PREFIX), row.issuer, until, f"[{colour}]{row.state}[/{colour}]")
     console.print(table, highlight=False)
