@@ -50,8 +50,13 @@ lint: environment-dev ## Style, types, architecture and contracts
 	@$(BIN)/python -m mesh.compiler.buf lint
 	@echo "lint: 0 findings"
 
-check: lint ## lint, and: generated/ is up to date, no client of the contracts breaks, no RPC opens unnamed
+# What Envoy itself says of the configurations (--mode validate), and a strict parse into its protos.
+ENVOY_TESTS := tests/mesh/test_envoy_protos.py tests/gateway/test_emission.py tests/gateway/test_sidecar_emission.py
+
+check: lint ## lint, and: generated/ is up to date, Envoy takes it, no client of the contracts breaks, no RPC opens unnamed
 	@$(BIN)/python -m mesh.compiler --check
+	@$(BIN)/pytest -q --no-header $(ENVOY_TESTS) > .cache/envoy.txt || { cat .cache/envoy.txt; exit 1; }
+	@echo "Envoy's configurations: $$(tail -n 1 .cache/envoy.txt)"
 	@$(BIN)/python -m mesh.compiler.buf breaking
 	@$(BIN)/python -m mesh.compiler.widening
 	@echo "check: passed"
