@@ -69,7 +69,7 @@ def test_it_shows_who_has_which_key_from_whom_and_until_when(pki: Path) -> None:
     until = read_material(pki / "order").leaf.not_valid_after_utc
     line = next(line for line in table.splitlines() if line.split()[1] == "order")
     assert re.search(rf"[0-9a-f]{{16}} +{until:%Y-%m-%d %H:%M} UTC +valid", line)
-    assert re.search(r" until retired +signing\n", table)
+    assert re.search(r" until retired +signs\n", table)
 
 
 def test_it_shows_what_is_due_expired_or_foreign(pki: Path) -> None:
