@@ -25,7 +25,7 @@ KEYS: Final = "token-keys"
 KEYS_LIFE: Final = timedelta(seconds=60)
 """How old the keys get, as in mesh.tokens: half the time for which a new key is published before it signs."""
 
-_RETRY: Final = timedelta(seconds=1)
+_RETRY: Final = timedelta(milliseconds=500)
 _TIMEOUT: Final = timedelta(seconds=2)
 
 _PROVIDER: Final = "zoco"

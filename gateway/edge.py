@@ -16,7 +16,7 @@ from gateway.listeners import listeners
 from gateway.overload import RUNTIME, overload_manager
 from gateway.routes import virtual_host
 from gateway.runtime import EdgeRuntime, cluster_runtime
-from gateway.xds import Message, extension, socket_address
+from gateway.xds import Message, socket_address
 from mesh.compiler import CompileError, Files
 from mesh.policy import PolicyError
 from mesh.tuning import Tuning, TuningError, load_tuning
@@ -53,14 +53,9 @@ def bootstrap(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Message
         "admin": {"address": socket_address(runtime.admin)},
         "layered_runtime": {"layers": [{"name": "edge", "static_layer": RUNTIME}]},
         "overload_manager": overload_manager(),
-        "bootstrap_extensions": [
-            extension(
-                "envoy.bootstrap.internal_listener", "envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
-            )
-        ],
         "static_resources": {
             "listeners": [*listeners(runtime, surface, limits, routes), keys_listener(runtime, surface)],
-            "clusters": [*clusters(runtime, tuning), keys_cluster()],
+            "clusters": [*clusters(runtime, tuning), keys_cluster(runtime)],
         },
     }
 

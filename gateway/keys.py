@@ -1,4 +1,8 @@
-"""The way from the edge to itself by which it asks for the keys of tokens: REST in, the RPC out, inside the process."""
+"""The way from the edge to itself by which it asks for the keys of tokens: REST in, the RPC out.
+
+Envoy fetches keys in the background on its main thread, which reaches no listener of the kind that lives inside the
+process (`envoy_internal_address`). So this one has a socket file, for nobody but the edge's own account.
+"""
 
 from datetime import timedelta
 from typing import Final
@@ -19,7 +23,7 @@ _RATE: Final = {"max_tokens": 20, "tokens_per_fill": 20, "fill_interval": json_d
 
 
 def keys_listener(runtime: EdgeRuntime, surface: Surface) -> Message:
-    """Give the listener, which has no address: only a cluster of the same process reaches it."""
+    """Give the listener on the edge's socket file."""
     always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     # While there are no keys at all, every call that brings a token asks for them.
     limiter = extension(
@@ -37,12 +41,11 @@ def keys_listener(runtime: EdgeRuntime, surface: Surface) -> Message:
         http_filters=[limiter, transcoder(runtime, {surface.keys.service}), router()],
         route_config={"name": KEYS, "virtual_hosts": [_virtual_host(surface)]},
     )
-    return {"name": KEYS, "internal_listener": {}, "filter_chains": [{"filters": [manager]}]}
+    return {"name": KEYS, "address": _socket(runtime), "filter_chains": [{"filters": [manager]}]}
 
 
-def keys_cluster() -> Message:
+def keys_cluster(runtime: EdgeRuntime) -> Message:
     """Give the cluster whose only member is that listener."""
-    address = {"envoy_internal_address": {"server_listener_name": KEYS}}
     bounds = {"max_connections": _AT_ONCE, "max_pending_requests": _AT_ONCE, "max_requests": _AT_ONCE}
     return {
         "name": KEYS,
@@ -51,9 +54,13 @@ def keys_cluster() -> Message:
         "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", **bounds}]},
         "load_assignment": {
             "cluster_name": KEYS,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _socket(runtime)}}]}],
         },
     }
+
+
+def _socket(runtime: EdgeRuntime) -> Message:
+    return {"pipe": {"path": runtime.files.keys_socket, "mode": 0o600}}
 
 
 def _virtual_host(surface: Surface) -> Message:

@@ -48,17 +48,19 @@ class Address:
 
 @dataclass(frozen=True)
 class EdgeFiles:
-    """Files Envoy reads. PEM, absolute.
+    """Files of Envoy's. PEM, absolute.
 
     Attributes:
         identity: of the workload `edge`, shown to the services.
         public: what the TLS listener shows to clients; None where TLS ends before this edge.
         descriptors: the compiled contracts, `generated/descriptors.binpb`.
+        keys_socket: made by the edge, in a directory where it may write: how it asks itself for the keys of tokens.
     """
 
     identity: IdentityFiles
     public: IdentityFiles | None
     descriptors: str
+    keys_socket: str
 
 
 @dataclass(frozen=True)
@@ -121,5 +123,6 @@ def cluster_runtime(workloads: Iterable[str]) -> EdgeRuntime:
             identity=IdentityFiles("/var/run/zoco/pki", "/etc/zoco/sds/edge"),
             public=IdentityFiles("/var/run/zoco/edge-tls", "/etc/zoco/sds/edge-tls"),
             descriptors="/etc/zoco/descriptors.binpb",
+            keys_socket="/var/run/zoco/edge/token-keys.sock",
         ),
     )

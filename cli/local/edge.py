@@ -12,7 +12,7 @@ from cli.local.process import ProcessSpec
 from cli.local.shop import Shop
 from gateway.identity import IdentityFiles
 from gateway.runtime import Address, EdgeFiles, EdgeRuntime
-from mesh.policy import DESCRIPTORS
+from mesh.policy import DESCRIPTORS, load_policy
 
 _SECRETS = "edge-sds"
 
@@ -34,11 +34,16 @@ def edge_process(shop: Shop) -> ProcessSpec:
         name="edge",
         program=envoy_program(shop.settings, path, workers=_workers()),
         log=shop.home.log("edge"),
-        probe=EdgeHealth(admin, shop.addresses()),
+        probe=EdgeHealth(admin, shop.addresses(), keys=_gives_keys(shop)),
         port=shop.ports.edge,
         start_seconds=shop.settings.start_timeout,
         before_stop=partial(drain, admin, "edge"),
     )
+
+
+def _gives_keys(shop: Shop) -> bool:
+    source = load_policy().token_keys
+    return source is not None and source.workload in shop.services
 
 
 def _workers() -> int:
@@ -59,6 +64,7 @@ def _runtime(shop: Shop) -> EdgeRuntime:
             identity=IdentityFiles(str(shop.home.pki / "edge"), str(secrets / "edge")),
             public=IdentityFiles(str(shop.home.pki / EDGE_TLS), str(secrets / EDGE_TLS)),
             descriptors=str(DESCRIPTORS),
+            keys_socket=str(shop.home.keys_socket),
         ),
         token_issuer=shop.settings.token_issuer,
         token_audience=shop.settings.token_audience,

@@ -81,12 +81,21 @@ class Home:
 
     @property
     def control_socket(self) -> Path:
-        """Where the supervisor answers; outside the home if the path were too long for a socket."""
-        inside = self.root / "control.sock"
+        """Where the supervisor answers."""
+        return self._socket("control")
+
+    @property
+    def keys_socket(self) -> Path:
+        """Where the edge asks itself for the keys of tokens."""
+        return self._socket("token-keys")
+
+    def _socket(self, name: str) -> Path:
+        """Return a socket's path; outside the home if it were too long there."""
+        inside = self.root / f"{name}.sock"
         if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
             return inside
-        name = sha256(os.fsencode(self.root)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"zoco-{os.getuid()}-{name}.sock"
+        home = sha256(os.fsencode(self.root)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"zoco-{os.getuid()}-{home}-{name}.sock"
 
     def log(self, process: str) -> Path:
         """Return the log file of `process`."""
@@ -117,7 +126,8 @@ class Home:
         """Delete what this program made under the home, and nothing that somebody else put there."""
         for directory in (self.data, self.logs, self.pki, self.mail, self.config):
             shutil.rmtree(directory, ignore_errors=False) if directory.exists() else None
-        for file in (self.run_file, self.credentials_file, self.secrets_file, self.control_socket, self.lock_file):
+        sockets = self.control_socket, self.keys_socket
+        for file in (self.run_file, self.credentials_file, self.secrets_file, *sockets, self.lock_file):
             file.unlink(missing_ok=True)
         if self.root.is_dir() and not any(self.root.iterdir()):
             self.root.rmdir()

@@ -98,6 +98,7 @@ def edge_runtime(
             identity=IdentityFiles(str(pki / "edge"), str(directory / "sds/edge")),
             public=IdentityFiles(str(pki / "edge-tls"), str(directory / "sds/edge-tls")),
             descriptors=str(DESCRIPTORS),
+            keys_socket=str(directory / "keys.sock"),
         ),
         origins=(ORIGIN,),
     )
@@ -174,13 +175,16 @@ async def start_edge(
         process=process,
     )
     await until(lambda: _all_healthy(client, admin, set(instead or {})), "all clusters are healthy")
+    source = policy().token_keys
+    if source and source.workload not in (instead or {}):
+        await until(lambda: _has_keys(client, admin), "the edge has the keys of tokens")
     return edge
 
 
 def managers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Give the HTTP connection managers of what clients connect to."""
     for listener in config["static_resources"]["listeners"]:
-        if "internal_listener" not in listener:
+        if "pipe" not in listener["address"]:
             yield listener["filter_chains"][0]["filters"][0]["typed_config"]
 
 
@@ -301,3 +305,8 @@ async def _all_healthy(client: httpx.AsyncClient, admin: str, excepted: set[str]
         if "socket_address" in host["address"]
     ]
     return len(hosts) > 1 and not any(host["health_status"].get("failed_active_health_check") for host in hosts)
+
+
+async def _has_keys(client: httpx.AsyncClient, admin: str) -> bool:
+    answer = await client.get(f"{admin}/stats?filter=jwks_fetch_success$")
+    return any(int(line.rpartition(":")[2]) for line in answer.text.splitlines())
