@@ -1,6 +1,6 @@
 """One edge for all tests that leave it as they found it, and the identities for those that need their own."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -26,9 +26,10 @@ async def shared_edge(pki: Path, tmp_path_factory: pytest.TempPathFactory) -> As
         yield await start_edge(stack, pki, tmp_path_factory.mktemp("edge"), signed_in=True)
 
 
-@pytest.fixture
-def edge(shared_edge: Edge) -> Iterator[Edge]:
-    """The shared edge, with neighbours that remember nothing."""
+@pytest_asyncio.fixture(loop_scope="session")
+async def edge(shared_edge: Edge) -> AsyncIterator[Edge]:
+    """The shared edge, which reaches its neighbours; they remember nothing."""
+    await shared_edge.reaches_everybody()
     shared_edge.forget()
     yield shared_edge
     shared_edge.forget()

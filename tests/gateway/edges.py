@@ -72,6 +72,10 @@ class Edge:
         found = (line.rsplit(": ", 1) for line in answer.text.splitlines())
         return {name: int(value) for name, value in found if value.isdecimal()}
 
+    async def reaches_everybody(self) -> None:
+        """Wait until every neighbour is healthy for the edge, also after a test that kept their loop from answering."""
+        await until(lambda: _all_healthy(self.client, self.admin, set()), "all clusters are healthy")
+
     def forget(self) -> None:
         for neighbour in self.neighbours.values():
             neighbour.forget()
