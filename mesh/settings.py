@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from mesh import crashpoints
 from mesh.policy import DESCRIPTORS
 from mesh.tuning import TUNING
 
@@ -77,6 +78,9 @@ class MeshSettings(BaseSettings):
     grace_seconds: float = Field(10.0, ge=0, le=300, validation_alias="ZOCO_GRACE_SECONDS")
     """How long calls in flight may go on after that."""
 
+    crash_points: Path | None = Field(None, validation_alias=crashpoints.VARIABLE)
+    """Where this process looks for orders to die (`mesh/crashpoints.py`); not in production."""
+
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="LOG_LEVEL")
     """Least severe level that is written."""
 
@@ -107,6 +111,12 @@ class MeshSettings(BaseSettings):
             if not (value / name).is_file():
                 raise ValueError(f"{value / name} does not exist")
         return value
+
+    @model_validator(mode="after")
+    def _dies_in_no_shop_of_anybodys(self) -> Self:
+        if self.crash_points is not None and self.env == "production":
+            raise PydanticCustomError("crash_points", f"{crashpoints.VARIABLE}: must not be set in production")
+        return self
 
     @model_validator(mode="after")
     def _stays_behind_its_sidecar(self) -> Self:

@@ -20,6 +20,7 @@ from mesh.bus.items import Item, handling, parse
 from mesh.bus.metrics import BusMetrics
 from mesh.bus.port import Bus, BusUnavailable, Delivery, Pull, StreamMissing
 from mesh.bus.subscriptions import Subscription
+from mesh.crashpoints import crashpoint
 from mesh.data import dead_letters, inbox
 from mesh.data.database import Database
 from mesh.data.dead_letters import FailedDelivery
@@ -119,6 +120,7 @@ class Consumer:
         """Handles events together; if that fails, one by one."""
         if not items:
             return
+        crashpoint(f"{self._workload}.consumer.received")
         try:
             # A commit whose outcome is unknown is repeated, too: the inbox tells what became of it.
             await self._patiently(lambda: self._commit(items))
@@ -132,6 +134,7 @@ class Consumer:
             return
         for item in items:
             await item.delivery.ack()
+            crashpoint(f"{self._workload}.consumer.acknowledged")
 
     async def _patiently(self, act: Callable[[], Awaitable[T]]) -> T:
         """Acts on the database, waiting for as long as it is away or has no connection to give."""
@@ -157,7 +160,7 @@ class Consumer:
                 await self._run(tx, list(run))
             return list(chosen.values())
 
-        handled = await self._database.transact(work)
+        handled = await self._database.transact(work, named="consumer")
         now = time.time()
         for item in handled:
             self._metrics.handled.labels(item.envelope.type).inc()
@@ -194,7 +197,7 @@ class Consumer:
         async def work(tx: Transaction) -> dead_letters.Verdict:
             return await dead_letters.record(tx, failed, tries=tries)
 
-        verdict = await self._patiently(lambda: self._database.transact(work))
+        verdict = await self._patiently(lambda: self._database.transact(work, named="set_aside"))
         # The subject is one we subscribed to: a bounded label even where the message itself is nonsense.
         self._metrics.failed.labels(failed.subject).inc()
         facts = {"event_id": failed.event_id, "subject": failed.subject, "tries": verdict.tries}

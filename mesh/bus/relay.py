@@ -21,6 +21,7 @@ import psycopg
 from mesh.bus.envelope import Envelope
 from mesh.bus.metrics import BusMetrics
 from mesh.bus.port import Bus, BusUnavailable, NotStored, Publication, StreamState
+from mesh.crashpoints import crashpoint
 from mesh.data.connections import DEAD_PEER, cut_after
 from mesh.logs import logger
 
@@ -225,13 +226,16 @@ class Relay:
         return _Row(row_id, envelope.publication(payload))
 
     async def _publish(self, connection: _Connection, stream: StreamState, rows: Sequence[_Row]) -> None:
+        crashpoint(f"{self._workload}.relay.selected")
         results = await self._bus.publish([row.publication for row in rows])
+        crashpoint(f"{self._workload}.relay.acknowledged")
         stored = {row.id: result for row, result in zip(rows, results, strict=True) if isinstance(result, int)}
         refused = [result for result in results if isinstance(result, NotStored)]
         if stored:
             last = max(stored.values())
             with cut_after(connection, LONGEST_STATEMENT):
                 await connection.execute(_MARK, {"ids": list(stored), "last": last, "stream": stream.name})
+            crashpoint(f"{self._workload}.relay.marked")
             self._metrics.published.inc(len(stored))
             self._pause = SHORTEST_PAUSE
         if refused:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from mesh.call import current_call, find_call
 from mesh.clock import Clock, utc_now
+from mesh.crashpoints import crashpoint
 from mesh.data import idempotency
 from mesh.data.connections import Limits, cut_after, driver_connection, make_engine, opened
 from mesh.data.failures import RETRY_LATER, DatabaseUnavailable, Failure, classify, visible
@@ -78,12 +79,13 @@ class Database:
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._waker = waker
         self._clock = clock
+        self._workload = workload
         self._log = structlog.get_logger("mesh.data").bind(workload=workload)
         self._last_success = float("-inf")
         self._running: set[asyncio.Task[Any]] = set()
         self._on_events: list[Callable[[], None]] = []
 
-    async def transact(self, work: Work[T], *, keyed: bool = False) -> T:
+    async def transact(self, work: Work[T], *, keyed: bool = False, named: str = "") -> T:
         """Runs a unit of work in one READ COMMITTED transaction and returns what it returns.
 
         The transaction runs in a task of its own: if the caller is cancelled, it still commits or rolls back whole.
@@ -93,6 +95,7 @@ class Database:
         Args:
             work: Gets the transaction of the present attempt.
             keyed: Claim the call's idempotency key before the work, and store what it returns as the call's answer.
+            named: What the unit is called; with a name it has crash points before and after its commit.
 
         Raises:
             CommitUnknown: The connection was lost during the commit.
@@ -101,7 +104,9 @@ class Database:
             Aborted: CONCURRENT_CHANGE: it lost against others too often; nothing happened.
             KeyTaken: Another call has the idempotency key; nothing happened.
         """
-        task = asyncio.create_task(self._transact(_answering(work) if keyed else work), name="transaction")
+        task = asyncio.create_task(
+            self._transact(_answering(work) if keyed else work, named), name=f"transaction {named}".rstrip()
+        )
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
@@ -166,7 +171,7 @@ class Database:
         async def store(tx: Transaction) -> idempotency.StoredAnswer:
             return await idempotency.store(tx.connection, key, own)
 
-        first = await self.transact(store)
+        first = await self.transact(store, named="answer")
         if first.is_error:
             if isinstance(answer, MeshError) and first == own:
                 raise answer
@@ -190,11 +195,11 @@ class Database:
         task.add_done_callback(self._running.discard)
         return task
 
-    async def _transact(self, work: Work[T]) -> T:
+    async def _transact(self, work: Work[T], named: str) -> T:
         give_up = asyncio.get_running_loop().time() + self.limits.transaction.total_seconds()
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                result, transaction = await self._attempt(work)
+                result, transaction = await self._attempt(work, named)
             except CommitUnknown:
                 self._log.exception("commit unknown")
                 if self._waker is not None:
@@ -216,7 +221,7 @@ class Database:
             return result
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _attempt(self, work: Work[T]) -> tuple[T, Transaction]:
+    async def _attempt(self, work: Work[T], named: str) -> tuple[T, Transaction]:
         async with self.engine.connect() as connection:
             driver = await driver_connection(connection)
             with cut_after(driver, self.limits.transaction):
@@ -226,13 +231,19 @@ class Database:
                 if driver.info.transaction_status is TransactionStatus.INERROR:
                     # PostgreSQL answers the COMMIT of a failed transaction with a rollback and no error.
                     raise RuntimeError("the work swallowed a database error; its transaction cannot commit")
+                self._crashpoint(named, "before_commit")
                 try:
                     await connection.commit()
                 except Exception as error:
                     if classify(error) is Failure.LOST:
                         raise _commit_unknown() from error
                     raise
+                self._crashpoint(named, "after_commit")
             return result, transaction
+
+    def _crashpoint(self, named: str, how_far: str) -> None:
+        if named:
+            crashpoint(f"{self._workload}.{named}.{how_far}")
 
     async def _after_commit(self, transaction: Transaction) -> None:
         if self._waker is not None:

@@ -97,7 +97,7 @@ class Inventory:
             await tx.answer(answer)
             return answer
 
-        return _unless_refused(await self.database.transact(work))
+        return _unless_refused(await self.database.transact(work, named="adjust"))
 
     async def reserve(self, order_id: str, lines: Sequence[Line]) -> service.ReserveStockResponse:
         """Holds the pieces of all lines of an order, or of none. An order that has them already keeps them.
@@ -128,7 +128,7 @@ class Inventory:
             await tx.answer(answer)
             return answer
 
-        return _unless_refused(await self.database.transact(work))
+        return _unless_refused(await self.database.transact(work, named="reserve"))
 
     async def commit(self, order_id: str) -> service.CommitStockResponse:
         """Turns the reservation of an order into a sale. What is sold stays sold.
@@ -146,7 +146,7 @@ class Inventory:
             self._publish(tx, changes)
             return service.CommitStockResponse()
 
-        return await self.database.transact(work, keyed=True)
+        return await self.database.transact(work, keyed=True, named="commit")
 
     async def release(self, order_id: str) -> service.ReleaseStockResponse:
         """Gives the pieces of an order back, reserved or sold. Where nothing was reserved yet, it never will be."""
@@ -160,7 +160,7 @@ class Inventory:
             self._publish(tx, changes)
             return service.ReleaseStockResponse()
 
-        return await self.database.transact(work, keyed=True)
+        return await self.database.transact(work, keyed=True, named="release")
 
     def _publish(self, tx: Transaction, changes: Sequence[Change]) -> None:
         for change in changes:

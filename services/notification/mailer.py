@@ -7,6 +7,7 @@ from email.headerregistry import Address
 from typing import Final
 
 from mesh.clock import Clock
+from mesh.crashpoints import crashpoint
 from mesh.data import Database, Transaction
 from mesh.data.wakes import Wakes
 from mesh.errors import MeshError
@@ -75,9 +76,10 @@ class Mailer:
 
     async def send_due(self) -> int:
         """Sends a batch of what is due; how many mails were tried."""
-        batch = await self._database.transact(self._take)
+        batch = await self._database.transact(self._take, named="mail.take")
         if batch:
             outcomes = await asyncio.gather(*(self._send(mail) for mail in batch))
+            crashpoint("notification.mail.after_sending")
             await self._note(batch, outcomes)
         return len(batch)
 
@@ -107,7 +109,7 @@ class Mailer:
                 retry_at = None if error.is_final else now + retry_delay(mail.attempts)
                 await store.mail_failed(tx.connection, mail.notification_id, error=error.reason, retry_at=retry_at)
 
-        await self._database.transact(work)
+        await self._database.transact(work, named="mail.note")
         self._metrics.mails.labels("sent").inc(len(sent))
         for mail, error in failed:
             self._metrics.mails.labels("given_up" if error.is_final else "retried").inc()

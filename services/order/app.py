@@ -203,14 +203,14 @@ class Orders:
             await tx.claim()
             await tx.answer(refused)
 
-        await self.database.transact(work)
+        await self.database.transact(work, named="refuse")
 
     async def _place(self, placed: OrderPlaced, *, card: str, address: PostalAddress) -> Order:
         async def work(tx: Transaction) -> Order:
             await tx.claim(resource_id=placed.order_id)
             return await self.store.place(tx, placed, card=card, address=address)
 
-        return await self.database.transact(work)
+        return await self.database.transact(work, named="create")
 
     async def _command(
         self, order_id: str, command: Command, *, by: Call, claim: str | None = None
@@ -240,7 +240,7 @@ class Orders:
                 return order, False
             return await self.store.append(tx, order, changes, actor=by.user_id), True
 
-        outcome = await self.database.transact(work)
+        outcome = await self.database.transact(work, named="command")
         if isinstance(outcome, MeshError):
             raise outcome
         order, is_new = outcome

@@ -18,6 +18,7 @@ import structlog
 
 from mesh.background import Background
 from mesh.call import Call, serving
+from mesh.crashpoints import crashpoint
 from mesh.data import Database, Transaction
 from mesh.data.event_store import ConcurrencyConflict
 from mesh.data.idempotency import is_definitive
@@ -120,7 +121,8 @@ class Driver:
 
     async def _take_over(self, most: int) -> int:
         due = await self._database.transact(
-            partial(leases.take_due, most=most, lease=self._pace.lease, patience=self._pace.patience)
+            partial(leases.take_due, most=most, lease=self._pace.lease, patience=self._pace.patience),
+            named="take_over",
         )
         # A process that stood still for a while finds its own orders due: it goes on with them as it is.
         for lease in (each for each in due if each.order_id not in self._driving):
@@ -140,10 +142,12 @@ class Driver:
             with self._held(lease.order_id):
                 order = order or await self._load(lease.order_id)
                 if lease.overdue and (changes := decide(order, GiveUp())):
-                    order = await self._append(order, changes)
+                    order = await self._append(order, changes, named="give_up")
                 while (step := next_step(order)) is not None:
                     lease = replace(lease, step=step.name)
+                    crashpoint(f"order.{_kind(step.name)}.before_ask")
                     reply = await self._participants.ask(order, step, lease.card)
+                    crashpoint(f"order.{_kind(step.name)}.after_reply")
                     order, is_ours = await self._conclude(order, step, reply)
                     if not is_ours:
                         break
@@ -171,16 +175,16 @@ class Driver:
             if not changes:
                 raise FailedPrecondition("STATE_CONFLICT", f"{reply} contradicts order {order.id}")
             try:
-                return await self._append(order, changes), True
+                return await self._append(order, changes, named=_kind(step.name)), True
             except ConcurrencyConflict:
                 order = await self._load(order.id)
         return order, False
 
-    async def _append(self, order: Order, changes: tuple[Change, ...]) -> Order:
+    async def _append(self, order: Order, changes: tuple[Change, ...], *, named: str) -> Order:
         async def work(tx: Transaction) -> Order:
             return await self._orders.append(tx, order, changes, actor=ACTOR)
 
-        return await self._database.transact(work)
+        return await self._database.transact(work, named=named)
 
     async def _load(self, order_id: str) -> Order:
         async with self._database.reading() as connection:
@@ -202,13 +206,13 @@ class Driver:
         return order
 
     async def _back_off(self, lease: Lease, reason: str) -> None:
-        self._metrics.asked_again.labels(lease.step.partition(":")[0], reason).inc()
+        self._metrics.asked_again.labels(_kind(lease.step), reason).inc()
         pause = self._pace.pause(lease.attempts)
 
         async def work(tx: Transaction) -> None:
             await leases.back_off(tx, lease.order_id, lease.step, pause=pause, error=reason)
 
-        await self._database.transact(work)
+        await self._database.transact(work, named="put_off")
 
     async def _renew(self) -> None:
         if self._driving:
@@ -233,3 +237,8 @@ class Driver:
         except MeshError as error:
             self._log.warning("the database is away", reason=error.reason)
             return None
+
+
+def _kind(step: str) -> str:
+    """The kind of a step: refunds are numbered."""
+    return step.partition(":")[0]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from mesh.call import current_call
+from mesh.crashpoints import crashpoint
 from mesh.data import Database, Transaction
 from mesh.errors import FailedPrecondition, Unauthenticated, invalid_field, not_found
 from mesh.ids import uuid7
@@ -76,7 +77,7 @@ class Payments:
             payment = await store.add(tx, new)
             return payment, await store.begin_attempt(tx, of=payment, operation="authorize", amount=amount)
 
-        payment, attempt = await self.database.transact(begin)
+        payment, attempt = await self.database.transact(begin, named="authorize.attempt")
         require_same(payment, user_id, amount)
         if payment.state is not State.PENDING:
             return await self._answer(lambda _: as_authorized(payment))
@@ -88,6 +89,7 @@ class Payments:
             )
         except Declined as no:
             return await self._decline(order_id, attempt, no.reason)
+        crashpoint("payment.authorize.after_reply")
         reference = held.reference
 
         def settle(tx: Transaction, current: Payment) -> Payment:
@@ -115,6 +117,7 @@ class Payments:
             )
         except Declined as no:
             return await self._decline(order_id, attempt, no.reason)
+        crashpoint("payment.capture.after_reply")
 
         def settle(tx: Transaction, current: Payment) -> Payment:
             return current if current.state is State.CAPTURED else current.captured_whole(tx.clock())
@@ -134,7 +137,7 @@ class Payments:
                 tx, payment_id=uuid7(), order_id=order_id, provider=self.provider.name, now=tx.clock()
             )
 
-        await self.database.transact(bury)
+        await self.database.transact(bury, named="void.tombstone")
         payment, attempt = await self._begin(order_id, "void", done=State.VOIDED, allowed=Payment.voidable)
         if attempt is None or payment.state is State.DECLINED:
             return await self._answer(lambda _: payment)
@@ -147,6 +150,7 @@ class Payments:
         except Declined:
             # The provider says the amount was taken: a capture is under way whose answer is not written yet.
             raise unknown() from None
+        crashpoint("payment.void.after_reply")
 
         def settle(tx: Transaction, current: Payment) -> Payment:
             return current if current.state is State.VOIDED else current.voided(tx.clock())
@@ -178,7 +182,7 @@ class Payments:
             payment.refundable(amount, under_way=await store.refunds_under_way(tx, payment))
             return payment, await store.begin_attempt(tx, of=payment, operation=operation, amount=amount)
 
-        payment, attempt = await self._refusing(begin)
+        payment, attempt = await self._refusing(begin, named="refund.attempt")
         if attempt.amount != amount:
             raise invalid_field("amount", "differs from that of the refund that this key began")
         match attempt.state:
@@ -197,6 +201,7 @@ class Payments:
         except Declined:
             await self._refuse(attempt)
             raise declined_refund(payment) from None
+        crashpoint("payment.refund.after_reply")
         return await self._settle_refund(order_id, attempt, reason)
 
     async def take_report(self, provider_name: str, body: bytes, headers: Mapping[str, str]) -> None:
@@ -220,7 +225,7 @@ class Payments:
         async def take(tx: Transaction) -> None:
             await store.take_report(tx, provider=provider.name, event_id=report.event_id, kind=report.type)
 
-        await self.database.transact(take)
+        await self.database.transact(take, named="report")
 
     async def _begin(
         self, order_id: str, operation: str, *, done: State, allowed: Callable[[Payment], None]
@@ -236,7 +241,7 @@ class Payments:
             allowed(payment)
             return payment, await store.begin_attempt(tx, of=payment, operation=operation, amount=payment.amount)
 
-        return await self._refusing(begin)
+        return await self._refusing(begin, named=f"{operation}.attempt")
 
     async def _settle(
         self, order_id: str, attempt: Attempt, change: Callable[[Transaction, Payment], Payment]
@@ -252,7 +257,7 @@ class Payments:
             await tx.answer(payment_to_proto(changed))
             return changed
 
-        return await self._refusing(settle)
+        return await self._refusing(settle, named=f"{attempt.kind}.result")
 
     async def _settle_refund(self, order_id: str, attempt: Attempt, reason: str) -> Payment:
         async def settle(tx: Transaction) -> Payment:
@@ -270,7 +275,7 @@ class Payments:
             await tx.answer(payment_to_proto(changed))
             return changed
 
-        return await self._refusing(settle)
+        return await self._refusing(settle, named="refund.result")
 
     async def _decline(self, order_id: str, attempt: Attempt, reason: str) -> NoReturn:
         """Writes down that the provider said no; that is the call's answer."""
@@ -285,13 +290,13 @@ class Payments:
             await tx.answer(answer)
             return answer
 
-        raise await self._refusing(decline)
+        raise await self._refusing(decline, named=f"{attempt.kind}.declined")
 
     async def _refuse(self, attempt: Attempt) -> None:
         async def refuse(tx: Transaction) -> None:
             await store.end_attempt(tx, attempt, AttemptState.REFUSED)
 
-        await self.database.transact(refuse)
+        await self.database.transact(refuse, named="refund.refused")
 
     async def _write(self, tx: Transaction, before: Payment, after: Payment) -> None:
         if after == before:
@@ -310,9 +315,9 @@ class Payments:
             await tx.answer(payment_to_proto(payment))
             return payment
 
-        return await self._refusing(answer)
+        return await self._refusing(answer, named="answer")
 
-    async def _refusing(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def _refusing(self, work: Callable[[Transaction], Awaitable[T]], *, named: str) -> T:
         """Runs a transaction and tells callers in their terms what the domain refuses."""
         with in_callers_terms():
-            return await self.database.transact(work)
+            return await self.database.transact(work, named=named)

@@ -37,6 +37,11 @@ class Attempt:
     amount: Money
     state: AttemptState
 
+    @property
+    def kind(self) -> str:
+        """The operation without the key by which refunds differ."""
+        return self.operation.partition(":")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class PaymentPage:

@@ -93,7 +93,7 @@ class Sessions:
                 case state:
                     assert_never(state)
 
-        outcome = await self._database.transact(settle)
+        outcome = await self._database.transact(settle, named="log_in")
         if isinstance(outcome, MeshError):
             self._metrics.login_failures.labels(outcome.reason).inc()
         else:
@@ -133,7 +133,7 @@ class Sessions:
                 return _refused()
             return await self._open(tx, held.user, family=seen.family, parent=token_hash)
 
-        return self._session(await self._database.transact(rotate))
+        return self._session(await self._database.transact(rotate, named="refresh"))
 
     async def log_out(self, token: str) -> None:
         """Ends the family of a refresh token. An unknown one is as good as ended."""
@@ -147,7 +147,7 @@ class Sessions:
             await store.lock_user(tx.connection, token.user_id)
             await store.revoke_family(tx.connection, token.family, self._clock())
 
-        await self._database.transact(revoke)
+        await self._database.transact(revoke, named="revoke_family")
 
     async def _open(self, tx: Transaction, user: User, *, family: str, parent: bytes | None) -> _Opened:
         now = self._clock()

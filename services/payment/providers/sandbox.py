@@ -104,7 +104,7 @@ class Sandbox:
                 return await _write(tx, key, _Entry("AUTHORIZE", order_id, token, amount, GONE))
             return await _write(tx, key, _Entry("AUTHORIZE", order_id, token, amount, outcome))
 
-        return _authorization(await self._transact(enter))
+        return _authorization(await self._transact(enter, named="sandbox.authorize"))
 
     async def find_authorization(self, *, key: str) -> Authorization | None:
         """What became of an authorization; see Provider."""
@@ -124,7 +124,7 @@ class Sandbox:
             token = held.token if held else ""
             return await _write(tx, key, _Entry("CAPTURE", reference, token, amount, outcome)), True
 
-        entry, first = await self._transact(enter)
+        entry, first = await self._transact(enter, named="sandbox.capture")
         if first and entry.token == "tok_charged_then_timeout":  # noqa: S105
             raise OutcomeUnknown("the answer was lost, as tok_charged_then_timeout asks for")
         _require_ok(entry)
@@ -137,7 +137,7 @@ class Sandbox:
             outcome = "captured" if await _captured(tx, order_id) else OK
             return await _write(tx, key, _Entry("VOID", order_id, "", Money.zero(NO_CURRENCY), outcome))
 
-        _require_ok(await self._transact(enter))
+        _require_ok(await self._transact(enter, named="sandbox.void"))
 
     async def refund(self, *, key: str, reference: str, amount: Money) -> None:
         """Gives a taken amount back; see Provider."""
@@ -151,7 +151,7 @@ class Sandbox:
             outcome = OK if amount <= left else "more_than_captured"
             return await _write(tx, key, _Entry("REFUND", reference, "", amount, outcome))
 
-        _require_ok(await self._transact(enter))
+        _require_ok(await self._transact(enter, named="sandbox.refund"))
 
     async def is_done(self, *, key: str) -> bool:
         """Whether a request took effect; see Provider."""
@@ -187,9 +187,9 @@ class Sandbox:
 
         return await self._transact(enter)
 
-    async def _transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def _transact(self, work: Callable[[Transaction], Awaitable[T]], *, named: str = "") -> T:
         try:
-            return await self._database.transact(work)
+            return await self._database.transact(work, named=named)
         except CommitUnknown as unknown:
             raise OutcomeUnknown("the sandbox does not know whether its book has the entry") from unknown
         except MeshError as failed:
