@@ -19,10 +19,10 @@ GO_TOOLS := \
 	github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4 \
 	github.com/bojand/ghz/cmd/ghz@v0.120.0
 
-.PHONY: help up down reset status test gen lint check tools bench parity figures lock environment environment-dev
+.PHONY: help up down reset status test gen lint check tools bench parity chaos chaos-short figures lock environment environment-dev
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: environment ## Start the shop on this machine; DETACH=1 returns when it is ready
 	@exec $(BIN)/zoco up $(if $(filter-out 0,$(DETACH)),--detach)
@@ -80,6 +80,12 @@ bench: environment-dev ## Measure against the targets; NAME=pipeline picks one, 
 
 parity: environment-dev ## Ask pipeline, edge and sidecars about every method and identity: all must decide alike
 	@$(BIN)/python -m tests.parity
+
+chaos: environment-dev ## Kill everything everywhere and count what is lost; SEED=, ONLY= repeat a part. Takes an hour or more
+	@$(BIN)/python -m tests.chaos
+
+chaos-short: environment-dev ## The same in a few minutes: every crash point once, and five faults
+	@$(BIN)/python -m tests.chaos --short
 
 figures: environment-dev ## Measure a shop of its own: start, memory, orders, reads
 	@$(BIN)/python -m tests.bench.figures

@@ -108,7 +108,11 @@ class Machine:
         self._renewal = asyncio.create_task(self._keep_keys([*names, *_IDENTITIES, pki.EDGE_TLS]), name="renew keys")
         self._ports = ports
         self._supervisor = Supervisor(
-            self._home.run_file, ports, Recorded.of("supervisor", os.getpid(), sys.executable), self._spawner
+            self._home.run_file,
+            ports,
+            Recorded.of("supervisor", os.getpid(), sys.executable),
+            self._spawner,
+            self._settings.restart_backoff_most,
         )
         edge = asyncio.create_task(asyncio.to_thread(edge_process, shop)) if names else None
         try:

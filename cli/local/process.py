@@ -12,12 +12,12 @@ from pathlib import Path
 from cli.failures import Unhealthy as UnhealthyFailure
 from cli.local.logs import open_log, rotate, tail
 from cli.local.probes import Probe
+from cli.local.settings import LONGEST_BACKOFF_SECONDS
 from cli.local.spawning import Child, Program, Spawner
 from cli.local.states import Healthy, Restarting, Starting, State, Stopped, Stopping, Unhealthy
 
 _POLL_SECONDS = 0.05
 _FIRST_BACKOFF_SECONDS = 0.5
-_LONGEST_BACKOFF_SECONDS = 30.0
 _STEADY_SECONDS = 60.0
 _START_ATTEMPTS = 2
 
@@ -45,7 +45,14 @@ class ProcessSpec:
 class ManagedProcess:
     """A process under supervision. `started` and `ended` are told of each life's beginning and end."""
 
-    def __init__(self, spec: ProcessSpec, *, spawner: Spawner, spawned: Callable[[str, int, str], None]) -> None:
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        *,
+        spawner: Spawner,
+        spawned: Callable[[str, int, str], None],
+        longest_backoff: float = LONGEST_BACKOFF_SECONDS,
+    ) -> None:
         """Supervise `spec`, started by `spawner`; `spawned(name, pid, executable)` is called after every start."""
         self.spec = spec
         self.state: State = Stopped()
@@ -55,6 +62,7 @@ class ManagedProcess:
         self.started_at = 0.0
         self._spawner = spawner
         self._spawned = spawned
+        self._longest_backoff = longest_backoff
         self._stop = asyncio.Event()
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -133,7 +141,7 @@ class ManagedProcess:
             if self._stop.is_set():
                 break
             attempt = 1 if time.monotonic() - born > _STEADY_SECONDS else attempt + 1
-            delay = min(_FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1), _LONGEST_BACKOFF_SECONDS)
+            delay = min(_FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1), self._longest_backoff)
             await self._become(Restarting(attempt, time.time() + delay, self.last_exit))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), delay)

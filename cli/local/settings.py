@@ -15,6 +15,7 @@ DEFAULT_EDGE_PORT = 8080
 DEFAULT_EDGE_TLS_PORT = 8443
 DEFAULT_SERVICES_PORT = 50051
 DEFAULT_METRICS_PORT = 9101
+LONGEST_BACKOFF_SECONDS = 30.0
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -44,6 +45,11 @@ class LocalSettings(BaseSettings):
     tuning: Path = Field(default=TUNING, description="The numbers of edge, sidecars and services alike.")
     envoy: Path | None = Field(default=None, description="An Envoy binary to use instead of the packaged one.")
     start_timeout: float = Field(default=60.0, gt=0, description="Seconds a process may take to become healthy.")
+    restart_backoff_most: float = Field(
+        default=LONGEST_BACKOFF_SECONDS,
+        gt=0,
+        description="Seconds, at most, until a process that died is started anew.",
+    )
     preload: bool = Field(default=True, description="Fork services from a process that has imported their libraries.")
     sample_catalog: bool = Field(default=True, description="Load the sample catalog on the first start.")
     database_url: SecretStr | None = Field(

@@ -10,6 +10,7 @@ from cli.local.logs import rotate
 from cli.local.ports import Ports
 from cli.local.process import ManagedProcess, ProcessSpec
 from cli.local.runfile import Recorded, RunState, write_run_state
+from cli.local.settings import LONGEST_BACKOFF_SECONDS
 from cli.local.spawning import Orphanage, Spawner
 from cli.local.states import Healthy, describe
 
@@ -33,12 +34,20 @@ class ProcessReport:
 class Supervisor:
     """Owns every process of one home."""
 
-    def __init__(self, run_file: Path, ports: Ports, supervisor: Recorded | None, spawner: Spawner) -> None:
+    def __init__(
+        self,
+        run_file: Path,
+        ports: Ports,
+        supervisor: Recorded | None,
+        spawner: Spawner,
+        longest_backoff: float = LONGEST_BACKOFF_SECONDS,
+    ) -> None:
         """Record what `spawner` starts in `run_file`, together with the ports and the supervisor's own record."""
         self._run_file = run_file
         self._ports = ports
         self._supervisor = supervisor
         self._spawner = spawner
+        self._longest_backoff = longest_backoff
         self._stages: list[list[ManagedProcess]] = []
         self._recorded: dict[str, Recorded] = {}
         self._housekeeping: asyncio.Task[None] | None = None
@@ -53,7 +62,13 @@ class Supervisor:
             Unhealthy: of the first that does not become healthy.
         """
         added = [
-            [ManagedProcess(spec, spawner=self._spawner, spawned=self._spawned) for spec in specs] for specs in stages
+            [
+                ManagedProcess(
+                    spec, spawner=self._spawner, spawned=self._spawned, longest_backoff=self._longest_backoff
+                )
+                for spec in specs
+            ]
+            for specs in stages
         ]
         self._stages += added
         started = [process for stage in added for process in stage]

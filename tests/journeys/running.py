@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class RunningShop:
     """How the mesh is run: in each process, or by a sidecar beside it."""
     collector: SpanCollector | None = None
     """Takes the spans of those calls whose caller asks for it."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What it is told beyond that, by environment variable."""
 
     @property
     def address(self) -> str:
@@ -59,7 +61,7 @@ class RunningShop:
         own = {"ZOCO_HOME": str(self.home), "ZOCO_EDGE_PORT": str(self.edge_port), "MESH": self.mesh}
         if self.collector is not None:
             own |= {"OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.endpoint, "OTEL_TRACES_SAMPLER_ARG": "0"}
-        return {**os.environ, **own}
+        return {**os.environ, **own, **self.settings}
 
     def up(self) -> None:
         """Starts it and waits until it is ready."""

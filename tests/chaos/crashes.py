@@ -1,0 +1,101 @@
+"""Crashes at named points: customers come by, a process dies, and all get what they came for."""
+
+import asyncio
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tests.chaos.customers import Customers, GaveUp
+from tests.chaos.house import House
+from tests.chaos.ledger import Ledger
+from tests.chaos.outcome import Outcome
+from tests.chaos.points import CHECKOUTS, POINTS, Flow
+
+COMES_BY: Final = 30.0
+"""Seconds within which what goes on behind a flow (events, mail) comes by its points."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Points that are armed together, and the flows that go by meanwhile."""
+
+    points: Sequence[str]
+    flows: Sequence[Flow]
+
+    @property
+    def name(self) -> str:
+        """What it is called in the report, and by `ONLY`."""
+        return f"{' + '.join(self.points)} / {', '.join(flow.value for flow in self.flows)}"
+
+
+def every_point_once() -> Iterator[Round]:
+    """Each point once, with the flow that is sure to come by: one of each workload at a time, for they do not meet.
+
+    Who calls off an order before its capture has little time to: such a flow is disturbed by one point only.
+    """
+    waiting: dict[str, list[str]] = {}
+    for point, flow in POINTS.items():
+        if flow is Flow.CANCEL_EARLY:
+            yield Round([point], [flow])
+        else:
+            waiting.setdefault(point.partition(".")[0], []).append(point)
+    while waiting:
+        points = [queue.pop(0) for queue in waiting.values()]
+        waiting = {workload: queue for workload, queue in waiting.items() if queue}
+        yield Round(points, sorted({POINTS[point] for point in points}, key=lambda flow: flow.value))
+
+
+def every_point_with_every_checkout() -> Iterator[Round]:
+    """Each point, alone, with each kind of checkout and with the flow that is sure to come by."""
+    for point, own in POINTS.items():
+        for flow in dict.fromkeys((own, *CHECKOUTS)):
+            yield Round([point], [flow])
+
+
+def pairs(count: int, seed: int) -> Iterator[Round]:
+    """Two points at a time: the second death meets what the first left behind."""
+    chance = random.Random(seed)
+    names = sorted(POINTS)
+    for _ in range(count):
+        first, second = chance.sample(names, 2)
+        yield Round([first, second], list(dict.fromkeys((POINTS[first], POINTS[second]))))
+
+
+async def play(house: House, customers: Customers, ledger: Ledger, each: Round) -> Outcome:
+    """Plays a round. What is pending at its end was not reached by these flows, and is pardoned."""
+    loop = asyncio.get_running_loop()
+    began, before, wrong_before = loop.time(), len(ledger.orders), len(ledger.wrong)
+    for point in each.points:
+        house.sentence(point)
+    came = await asyncio.gather(*(customers.go_through(flow) for flow in each.flows), return_exceptions=True)
+    trouble = [f"{flow.value}: {error!r}" for flow, error in zip(each.flows, came, strict=True) if error is not None]
+    for error in came:
+        if isinstance(error, BaseException) and not isinstance(error, Exception):
+            raise error
+    sure = [point for point in each.points if POINTS[point] in each.flows]
+    trouble += [f"{point} was not reached" for point in await _still_pending(house, sure)]
+    for point in each.points:
+        house.pardon(point)
+    orders = ledger.orders[before:]
+    if not trouble:
+        try:
+            await customers.check_repeats(orders)
+            await customers.check_ends(orders)
+        except GaveUp as error:
+            trouble.append(repr(error))
+    return Outcome(each.name, len(orders), loop.time() - began, wrong=trouble + ledger.wrong[wrong_before:])
+
+
+async def _still_pending(house: House, points: Iterable[str]) -> Sequence[str]:
+    async def gone() -> None:
+        while any(house.is_pending(point) for point in points):  # noqa: ASYNC110 - it happens in other processes
+            await asyncio.sleep(0.05)
+
+    points = list(points)
+    try:
+        async with asyncio.timeout(COMES_BY):
+            await gone()
+    except TimeoutError:
+        return [point for point in points if house.is_pending(point)]
+    return []

@@ -1,0 +1,36 @@
+"""What a fault is: something that is done to a shop under load, and taken back."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.house import House
+from tests.chaos.load import Load
+from tests.chaos.outcome import Outcome
+
+Inflict = Callable[[House, Load, Outcome], Awaitable[None]]
+"""Breaks something under load, waits until that has been felt, and heals it. Notes what a reader wants to know.
+
+What is healed is healed when it returns, also if it raises.
+"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way in which things go wrong."""
+
+    name: str
+    """Short, in lower case with hyphens: `postgres-killed`."""
+    what: str
+    """In plain words, for the report."""
+    inflict: Inflict
+    short: bool = False
+    """Whether it belongs to the short form."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What the shop is told at start for it; a fault with settings gets a shop of its own."""
+    poison: int = 0
+    """Dead letters it leaves behind on purpose."""
+    clients: int = 8
+    """How many customers come at a time."""
+
+
+Faults = Sequence[Fault]

@@ -1,0 +1,8 @@
+"""All faults there are."""
+
+from typing import Final
+
+from tests.chaos.faults import processes
+from tests.chaos.faults.fault import Faults
+
+FAULTS: Final[Faults] = (*processes.FAULTS,)

@@ -1,0 +1,103 @@
+"""The shop that the chaos run breaks: started as `make up` does it, armed, and audited after what was done to it."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from mesh.crashpoints import REACHED, VARIABLE
+from tests.journeys.running import RunningShop, free_port
+
+SETTINGS: Final[Mapping[str, str]] = {
+    # A process that died is back at once, however often it dies: the proof is of what it left, not of the patience.
+    "ZOCO_RESTART_BACKOFF_MOST": "0.5",
+    "ZOCO_ORDER_LEASE": "PT1.5S",
+    "ZOCO_ORDER_BACK_OFF_MOST": "PT2S",
+    "ZOCO_DRAIN_SECONDS": "0.3",
+}
+"""What differs from `make up`: how soon things are tried again. Nothing that decides what is kept."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the audit found."""
+
+    breaches: Sequence[str]
+    """A line each; empty where all is well."""
+    seconds: float
+    """How long it took until the shop was at rest."""
+
+
+@dataclass(frozen=True)
+class House:
+    """A shop that runs, and where it is told to die."""
+
+    shop: RunningShop
+    sentences: Path
+    canaries: Sequence[str] = field(default_factory=tuple)
+
+    def sentence(self, point: str) -> None:
+        """Tells the process that comes to a point next to die there."""
+        (self.sentences / point).touch()
+
+    def is_pending(self, point: str) -> bool:
+        """Whether nobody has come to that point since."""
+        return (self.sentences / point).exists()
+
+    def pardon(self, point: str) -> bool:
+        """Takes a sentence back; whether it was still pending."""
+        try:
+            (self.sentences / point).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    @property
+    def reached(self) -> frozenset[str]:
+        """Every point that any process came by since the shop was started."""
+        return frozenset(each.name for each in (self.sentences / REACHED).iterdir())
+
+    async def audit(self, acknowledged: Sequence[str], *, poison: int = 0, settle: float = 120) -> Verdict:
+        """Waits until the shop is at rest and holds it against the invariants (`zoco audit`)."""
+        began = time.monotonic()
+        await asyncio.to_thread(self.shop.wait_until_healthy, settle)
+        ids = self.shop.home / "acknowledged.txt"
+        ids.write_text("".join(f"{each}\n" for each in acknowledged))
+        done = await asyncio.to_thread(
+            self.shop.zoco,
+            *("audit", "--json", "--settle", str(settle), "--acknowledged", str(ids), "--poison", str(poison)),
+            check=False,
+            timeout=settle + 120,
+        )
+        took = time.monotonic() - began
+        if done.returncode == 2 or not done.stdout:
+            return Verdict([f"the audit could not look: {done.stderr.strip() or done.stdout}"], took)
+        told = json.loads(done.stdout)
+        return Verdict([_line(each) for each in told["invariants"] if each["breaches"]], took)
+
+
+@contextmanager
+def open_house(settings: Mapping[str, str] | None = None) -> Iterator[House]:
+    """A shop of its own; stopped and deleted at the end."""
+    with TemporaryDirectory(prefix="zoco-chaos-") as directory:
+        sentences = Path(directory) / "crash"
+        (sentences / REACHED).mkdir(parents=True)
+        os.chmod(sentences, 0o700)  # noqa: PTH101 - whoever may write there may kill
+        told = {**SETTINGS, VARIABLE: str(sentences), **(settings or {})}
+        shop = RunningShop(Path(directory) / "home", free_port(), settings=told)
+        shop.up()
+        try:
+            yield House(shop, sentences)
+        finally:
+            shop.zoco("down", check=False)
+
+
+def _line(invariant: Mapping[str, Any]) -> str:
+    examples = ", ".join(str(each) for each in invariant["examples"])
+    return f"{invariant['id']} {invariant['title']}: {invariant['breaches']} ({examples})"

@@ -1,0 +1,95 @@
+"""What a chaos run tells: a line a round while it goes on, and a page at the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.chaos.outcome import Outcome
+
+
+@dataclass
+class Report:
+    """A run as it goes on.
+
+    Args:
+        path: Where the page is written; anew with every row, so that a run that is cut off leaves what it has seen.
+        seed: With which all can be repeated.
+    """
+
+    path: Path
+    seed: int
+    crashes: list[Outcome] = field(default_factory=list)
+    faults: list[Outcome] = field(default_factory=list)
+    breaches: list[str] = field(default_factory=list)
+    """What audits found that belong to no single round."""
+    audits: int = 0
+
+    def add(self, outcome: Outcome, *, to: list[Outcome]) -> None:
+        """Takes a row, prints it and writes the page."""
+        to.append(outcome)
+        state = "ok  " if not outcome.wrong else "FAIL"
+        settled = "" if outcome.settled is None else f", at rest after {outcome.settled:.1f} s"
+        notes = f" ({', '.join(outcome.notes)})" if outcome.notes else ""
+        print(
+            f"{state} {outcome.name}{notes}: {outcome.acknowledged} orders in {outcome.seconds:.1f} s{settled}",
+            flush=True,
+        )
+        for line in outcome.wrong:
+            print(f"     {line}", flush=True)
+        self.write()
+
+    @property
+    def outcomes(self) -> Sequence[Outcome]:
+        """All rows."""
+        return [*self.crashes, *self.faults]
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything was wrong."""
+        return bool(self.breaches) or any(each.wrong for each in self.outcomes)
+
+    @property
+    def closing_line(self) -> str:
+        """The figures that count: faults, orders, and what went wrong with them by the invariant that says so."""
+        lines = [*self.breaches, *(line for each in self.outcomes for line in each.wrong)]
+        twice = sum(line.startswith(("I3 ", "I4 ", "I7 ")) for line in lines)
+        oversold = sum(line.startswith("I1 ") for line in lines)
+        lost = len(lines) - twice - oversold
+        orders = sum(each.acknowledged for each in self.outcomes)
+        faults = len(self.outcomes)
+        return f"{faults} faults, {orders} orders acknowledged, {lost} lost, {twice} charged twice, {oversold} oversold"
+
+    def write(self) -> None:
+        """Writes the page."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("\n".join(self._lines()) + "\n")
+
+    def _lines(self) -> Sequence[str]:
+        now = datetime.now(UTC)
+        lines = [
+            "# Chaos report",
+            "",
+            f"{self.closing_line}.",
+            "",
+            f"{now:%d %B %Y, %H:%M} UTC, seed {self.seed}, {self.audits} audits.",
+        ]
+        if self.breaches:
+            lines += ["", "## Found by an audit over several rounds", "", *(f"- {each}" for each in self.breaches)]
+        if self.faults:
+            lines += ["", "## Faults under load", "", *_table(self.faults)]
+        if self.crashes:
+            lines += ["", "## Crashes at named points", "", *_table(self.crashes)]
+        return lines
+
+
+def _table(rows: Sequence[Outcome]) -> Sequence[str]:
+    head = ["| fault | orders acknowledged | lasted | at rest after | result |", "|---|---|---|---|---|"]
+    return [*head, *(_row(each) for each in rows)]
+
+
+def _row(each: Outcome) -> str:
+    settled = "" if each.settled is None else f"{each.settled:.1f} s"
+    notes = f" ({', '.join(each.notes)})" if each.notes else ""
+    result = "; ".join(each.wrong).replace("|", "\\|").replace("\n", " ") or "whole"
+    return f"| {each.name}{notes} | {each.acknowledged} | {each.seconds:.1f} s | {settled} | {result} |"

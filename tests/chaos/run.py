@@ -1,0 +1,139 @@
+"""A chaos run: crashes at every named point, pairs of them, faults under load; each audited."""
+
+import asyncio
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tests.chaos.crashes import Round, every_point_once, every_point_with_every_checkout, pairs, play
+from tests.chaos.customers import Customers, GaveUp
+from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.registry import FAULTS
+from tests.chaos.house import House, open_house
+from tests.chaos.ledger import Ledger
+from tests.chaos.load import Load
+from tests.chaos.outcome import Outcome
+from tests.chaos.points import ELSEWHERE, POINTS
+from tests.chaos.report import Report
+
+AUDIT_EVERY: Final = 25
+"""Rounds that share an audit; what it finds is found again with `ONLY`."""
+
+SAMPLE: Final = 40
+"""Acknowledged orders of a fault that are sent again, to see whether the answer is the same."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does."""
+
+    short: bool
+    seed: int
+    only: str = ""
+    """Part of the names of what is to be run; everything where it is empty."""
+    pairs: int = 120
+
+    def rounds(self) -> Sequence[Round]:
+        """The crashes."""
+        if self.short:
+            chosen: Iterable[Round] = every_point_once()
+        else:
+            chosen = itertools.chain(every_point_with_every_checkout(), pairs(self.pairs, self.seed))
+        return [each for each in chosen if self.only in each.name]
+
+    def faults(self) -> Sequence[Fault]:
+        """The faults."""
+        return [each for each in FAULTS if (each.short or not self.short) and self.only in each.name]
+
+
+async def run(plan: Plan, report: Report) -> None:
+    """Runs all that is planned; each audit is of everything that was acknowledged in its shop."""
+    together = [fault for fault in plan.faults() if not fault.settings]
+    rounds = plan.rounds()
+    if rounds or together:
+        with open_house() as house:
+            await _in_one_house(house, rounds, together, plan, report)
+    for fault in plan.faults():
+        if fault.settings:
+            with open_house(fault.settings) as house:
+                await _in_one_house(house, [], [fault], plan, report)
+
+
+async def _in_one_house(
+    house: House, rounds: Sequence[Round], faults: Sequence[Fault], plan: Plan, report: Report
+) -> None:
+    ledger = Ledger()
+    customers = Customers(house.shop, ledger, plan.seed)
+    try:
+        await customers.open()
+        await _crash(house, customers, ledger, rounds, plan, report)
+        poison = 0
+        for fault in faults:
+            poison += fault.poison
+            await _inflict(house, customers, ledger, fault, poison, plan, report)
+    finally:
+        await customers.close()
+
+
+async def _crash(
+    house: House, customers: Customers, ledger: Ledger, rounds: Sequence[Round], plan: Plan, report: Report
+) -> None:
+    for number, each in enumerate(rounds, 1):
+        outcome = await play(house, customers, ledger, each)
+        if number % AUDIT_EVERY == 0 or number == len(rounds):
+            verdict = await house.audit(ledger.order_ids)
+            report.audits += 1
+            outcome.settled = verdict.seconds
+            outcome.wrong += verdict.breaches
+        report.add(outcome, to=report.crashes)
+    if rounds and not plan.only:
+        missed = sorted(POINTS.keys() - house.reached)
+        unlisted = sorted(house.reached - POINTS.keys() - ELSEWHERE.keys())
+        report.breaches += [f"no flow reached {point}" for point in missed]
+        report.breaches += [f"{point} stands in no list" for point in unlisted]
+
+
+async def _inflict(
+    house: House,
+    customers: Customers,
+    ledger: Ledger,
+    fault: Fault,
+    poison: int,
+    plan: Plan,
+    report: Report,
+) -> None:
+    loop = asyncio.get_running_loop()
+    before, wrong_before, began = len(ledger.orders), len(ledger.wrong), loop.time()
+    outcome = Outcome(fault.name, 0, 0.0)
+    load = Load(customers, ledger, clients=fault.clients, seed=plan.seed)
+    try:
+        async with load.running():
+            await fault.inflict(house, load, outcome)
+    except* Exception as failed:  # noqa: BLE001 - whatever it is, it belongs into the report, and the run goes on
+        outcome.wrong += [f"{type(each).__name__}: {each}" for each in failed.exceptions]
+    outcome.seconds = loop.time() - began
+    verdict = await house.audit(ledger.order_ids, poison=poison)
+    report.audits += 1
+    orders = ledger.orders[before:]
+    try:
+        await customers.check_ends(orders)
+        await customers.check_repeats(orders[-SAMPLE:])
+    except GaveUp as error:
+        outcome.wrong.append(str(error))
+    outcome.acknowledged = len(orders)
+    outcome.settled = verdict.seconds
+    outcome.wrong += [*load.gave_up, *verdict.breaches, *ledger.wrong[wrong_before:]]
+    report.add(outcome, to=report.faults)
+
+
+def plan_of(environment: os._Environ[str] | dict[str, str] = os.environ, *, short: bool) -> Plan:
+    """What `SEED`, `ONLY` and `PAIRS` ask for; a seed that nobody chose is drawn, and printed by the run."""
+    seed = environment.get("SEED")
+    return Plan(
+        short=short,
+        seed=int(seed) if seed else int.from_bytes(os.urandom(4)),
+        only=environment.get("ONLY", ""),
+        pairs=int(environment.get("PAIRS") or Plan.pairs),
+    )
