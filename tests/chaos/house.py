@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -40,7 +40,8 @@ class House:
 
     shop: RunningShop
     sentences: Path
-    canaries: Sequence[str] = field(default_factory=tuple)
+    brief: bool = False
+    """Whether what is done to it is to be done in a short form."""
 
     def sentence(self, point: str) -> None:
         """Tells the process that comes to a point next to die there."""
@@ -83,7 +84,7 @@ class House:
 
 
 @contextmanager
-def open_house(settings: Mapping[str, str] | None = None) -> Iterator[House]:
+def open_house(settings: Mapping[str, str] | None = None, *, brief: bool = False) -> Iterator[House]:
     """A shop of its own; stopped and deleted at the end."""
     with TemporaryDirectory(prefix="zoco-chaos-") as directory:
         sentences = Path(directory) / "crash"
@@ -93,7 +94,7 @@ def open_house(settings: Mapping[str, str] | None = None) -> Iterator[House]:
         shop = RunningShop(Path(directory) / "home", free_port(), settings=told)
         shop.up()
         try:
-            yield House(shop, sentences)
+            yield House(shop, sentences, brief)
         finally:
             shop.zoco("down", check=False)
 

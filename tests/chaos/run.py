@@ -53,11 +53,11 @@ async def run(plan: Plan, report: Report) -> None:
     together = [fault for fault in plan.faults() if not fault.settings]
     rounds = plan.rounds()
     if rounds or together:
-        with open_house() as house:
+        with open_house(brief=plan.short) as house:
             await _in_one_house(house, rounds, together, plan, report)
     for fault in plan.faults():
         if fault.settings:
-            with open_house(fault.settings) as house:
+            with open_house(fault.settings, brief=plan.short) as house:
                 await _in_one_house(house, [], [fault], plan, report)
 
 

@@ -11,6 +11,7 @@ from tests.chaos.load import Load
 from tests.chaos.outcome import Outcome
 
 KILLS: Final = 5
+BRIEF_KILLS: Final = 2
 """How often a process is killed, each time when it has been of use again."""
 
 BETWEEN: Final = 4
@@ -21,11 +22,12 @@ def killed(process: str) -> Inflict:
     """Kills a process again and again, each time after it has served some customers."""
 
     async def inflict(house: House, load: Load, outcome: Outcome) -> None:
-        for _ in range(KILLS):
+        kills = BRIEF_KILLS if house.brief else KILLS
+        for _ in range(kills):
             await asyncio.to_thread(house.shop.wait_until_healthy, 120)
             await load.until(BETWEEN)
             await asyncio.to_thread(house.shop.kill, process)
-        outcome.notes.append(f"{KILLS} kills")
+        outcome.notes.append(f"{kills} kills")
 
     return inflict
 
@@ -48,15 +50,15 @@ def frozen(process: str, seconds: float) -> Inflict:
 
 
 def _service(name: str, *, short: bool = False) -> Fault:
-    return Fault(f"{name}-killed", f"kill -9 of {name}, {KILLS} times under load", killed(name), short=short)
+    return Fault(f"{name}-killed", f"kill -9 of {name} again and again under load", killed(name), short=short)
 
 
 FAULTS: Final = (
     *(_service(name) for name in ("user", "product", "inventory", "notification", "analytics")),
     *(_service(name, short=True) for name in ("order", "payment")),
-    Fault("postgres-killed", f"kill -9 of PostgreSQL, {KILLS} times under load", killed("postgres"), short=True),
-    Fault("nats-killed", f"kill -9 of NATS, {KILLS} times under load", killed("nats"), short=True),
-    Fault("edge-killed", f"kill -9 of Envoy, {KILLS} times under load", killed("edge"), short=True),
+    Fault("postgres-killed", "kill -9 of PostgreSQL again and again under load", killed("postgres"), short=True),
+    Fault("nats-killed", "kill -9 of NATS again and again under load", killed("nats"), short=True),
+    Fault("edge-killed", "kill -9 of Envoy again and again under load", killed("edge"), short=True),
     Fault("payment-frozen", "SIGSTOP of payment", frozen("payment", 20)),
     Fault("order-frozen", "SIGSTOP of order: its leases run out, and it comes back", frozen("order", 20)),
     Fault("postgres-frozen", "SIGSTOP of PostgreSQL", frozen("postgres", 20)),
