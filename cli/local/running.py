@@ -46,15 +46,21 @@ def databases(settings: LocalSettings, home: Home) -> dict[str, str]:
         NotRunning: our own database does not run.
     """
     names = catalog.runnable(catalog.workloads())
+    place = server(settings, home)
+    secrets = passwords(home, names)
+    return {name: place.of(name, secrets.databases[name]) for name in names}
+
+
+def server(settings: LocalSettings, home: Home) -> Database:
+    """Return the server that the databases are on.
+
+    Raises:
+        NotRunning: it is ours, and does not run.
+    """
     if settings.database_url is not None:
         home.create()
-        secrets = passwords(home, names)
-        server = Database(settings.database_url.get_secret_value())
-    else:
-        listening = ports(home)
-        secrets = passwords(home, names)
-        server = local_database(listening.postgres, secrets.postgres)
-    return {name: server.of(name, secrets.databases[name]) for name in names}
+        return Database(settings.database_url.get_secret_value())
+    return local_database(ports(home).postgres, passwords(home, ()).postgres)
 
 
 def shop_address(settings: LocalSettings, home: Home) -> ShopAddress:  # noqa: ARG001 - a production home may differ
