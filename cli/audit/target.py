@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from cli.failures import Failure
 from cli.local import catalog, running
 from cli.local.credentials import credentials, passwords
@@ -50,10 +48,9 @@ def running_target(settings: LocalSettings, home: Home, canaries: Sequence[str])
         Failure: its database cannot be reached.
     """
     ports = running.ports(home)
-    urls = running.databases(settings, home)
-    present = _databases_of(running.server(settings, home).url)
+    urls = running.present_databases(settings, home)
     return Target(
-        databases={name: url for name, url in urls.items() if name in present},
+        databases=urls,
         contract=catalog.events(),
         processes={name: sum(process.partition(".")[0] == name for process in ports.services) for name in urls},
         pool_size=settings.database_pool_size,
@@ -61,14 +58,6 @@ def running_target(settings: LocalSettings, home: Home, canaries: Sequence[str])
         logs=home.logs,
         secrets=[*canaries, *_own_secrets(home, list(urls))],
     )
-
-
-def _databases_of(url: str) -> set[str]:
-    try:
-        with psycopg.connect(url, connect_timeout=5, application_name="audit") as connection:
-            return {str(row[0]) for row in connection.execute("SELECT datname FROM pg_database")}
-    except psycopg.Error as error:
-        raise Failure(f"The database cannot be reached: {' '.join(str(error).split())}.") from None
 
 
 def _own_secrets(home: Home, names: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from cli.local.credentials import Credentials, credentials, passwords
 from cli.local.home import Home
 from cli.local.portcheck import LOOPBACK
 from cli.local.ports import Ports
-from cli.local.postgres import Database, local_database
+from cli.local.postgres import Database, databases_on, local_database
 from cli.local.runfile import read_run_state
 from cli.local.settings import LocalSettings
 
@@ -49,6 +49,17 @@ def databases(settings: LocalSettings, home: Home) -> dict[str, str]:
     place = server(settings, home)
     secrets = passwords(home, names)
     return {name: place.of(name, secrets.databases[name]) for name in names}
+
+
+def present_databases(settings: LocalSettings, home: Home) -> dict[str, str]:
+    """Return the URL of each service's database that is there: not every shop runs all services.
+
+    Raises:
+        NotRunning: our own server does not run.
+        Failure: it cannot be reached.
+    """
+    present = databases_on(server(settings, home))
+    return {name: url for name, url in databases(settings, home).items() if name in present}
 
 
 def server(settings: LocalSettings, home: Home) -> Database:

@@ -1,10 +1,9 @@
-"""Finds what a service brings to the audit, by name: `services/<name>/audit.py`, where there is one."""
+"""Finds what a service brings to the audit: `services/<name>/audit.py`, where there is one."""
 
-import importlib
-import importlib.util
 from typing import cast
 
 from mesh.audit.facts import Examination
+from mesh.parts import part_of
 
 
 def examination_of(service: str) -> Examination | None:
@@ -13,8 +12,4 @@ def examination_of(service: str) -> Examination | None:
     Raises:
         LookupError: There is no such service.
     """
-    if importlib.util.find_spec(f"services.{service}") is None:
-        raise LookupError(f"there is no service {service}")
-    if importlib.util.find_spec(f"services.{service}.audit") is None:
-        return None
-    return cast("Examination", importlib.import_module(f"services.{service}.audit"))
+    return cast("Examination | None", part_of(service, "audit"))
