@@ -16,7 +16,10 @@ _GAPS: Final = """
     HAVING count(*) <> count(DISTINCT version)
 """
 _UNPUBLISHED: Final = "SELECT id, type, event_id::text FROM outbox WHERE published_at IS NULL AND (%s OR time < %s)"
-_LETTERS: Final = "SELECT event_id, subject, dead_at IS NOT NULL, first_failed_at, reason FROM dead_letter ORDER BY 1"
+_LETTERS: Final = """
+    SELECT event_id, subject, dead_at IS NOT NULL, first_failed_at, reason, coalesce(headers ->> 'ce-id', '')
+    FROM dead_letter ORDER BY 1
+"""
 _KEYS: Final = """
     SELECT method, key, principal, count(*) FROM idempotency GROUP BY 1, 2, 3 HAVING count(*) > 1
 """
@@ -34,14 +37,16 @@ _BACKLOG: Final = """
 async def examine(connection: Connection, service: str, scope: Scope) -> Facts:
     """Looks at the tables of the exchange in one service."""
     letters = await (await connection.execute(_LETTERS)).fetchall()
-    events = await _events(connection, scope, {_bytes(row[0]) for row in letters} - {b""})
+    # What cannot be read is called by its place in the stream, and still says which event it was to be.
+    set_aside = {_bytes(name) for row in letters for name in (row[0], row[5])} - {b""}
+    events = await _events(connection, scope, set_aside)
     findings = [
         await _once(connection, service, events),
         await _keys(connection, service),
         await _waiting(connection, service, scope),
         await _secrets(connection, service, scope),
     ]
-    dead = [f"{service}: {subject} {event_id}: {reason}" for event_id, subject, dead, _, reason in letters if dead]
+    dead = [f"{service}: {subject} {event_id}: {reason}" for event_id, subject, dead, _, reason, _ in letters if dead]
     return Facts(findings=findings, dead_letters=dead, events=events)
 
 
@@ -92,7 +97,7 @@ async def _waiting(connection: Connection, service: str, scope: Scope) -> Findin
     letters = await (await connection.execute(_LETTERS)).fetchall()
     wrong += [
         f"{event_id}: {subject} is tried again and again by {service}"
-        for event_id, subject, dead, first_failed_at, _ in letters
+        for event_id, subject, dead, first_failed_at, *_ in letters
         if not dead and scope.is_quiet(first_failed_at)
     ]
     return Finding.of(Invariant.AT_REST, len(unpublished) + len(letters), wrong)
