@@ -46,7 +46,7 @@ def compare(facts: Mapping[str, Facts], contract: EventContract, *, poison: int 
         contract: Who tells and hears what.
         poison: How many dead letters there should be.
     """
-    books = sorted((book for each in facts.values() for book in each.books), key=lambda book: book.about)
+    books = sorted((book for each in facts.values() for book in each.books), key=lambda book: (book.about, book.keeper))
     return [
         *(_agree(list(same)) for _, same in groupby(books, key=lambda book: book.about)),
         _delivered(facts, contract),

@@ -12,7 +12,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -56,7 +56,7 @@ SESSION: Final = {
 }
 
 _UNPUBLISHED: Final = """
-    SELECT id, event_id::text, aggregate_id, version, type, payload, correlation_id, traceparent, time
+    SELECT id, event_id::text, aggregate_id, version, type, payload, correlation_id, traceparent, time, xmin::text
     FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT %s
 """
 _MARK: Final = """
@@ -231,7 +231,7 @@ class Relay:
         return [self._row(row) for row in rows]
 
     def _row(self, row: tuple[Any, ...]) -> _Row:
-        row_id, event_id, aggregate_id, version, event_type, payload, correlation_id, traceparent, time = row
+        row_id, event_id, aggregate_id, version, event_type, payload, correlation_id, traceparent, time, written = row
         envelope = Envelope(
             event_id=event_id,
             type=event_type,
@@ -242,7 +242,9 @@ class Relay:
             correlation_id=correlation_id,
             traceparent=traceparent,
         )
-        return _Row(row_id, envelope.publication(payload))
+        # After a crash the row is as it was, and the broker drops the repeat. One that was marked to go out again was
+        # written anew, by another transaction: the broker must not take it for a repeat, however soon it comes.
+        return _Row(row_id, replace(envelope.publication(payload), id=f"{event_id}:{written}"))
 
     async def _publish(self, connection: _Connection, stream: StreamState, rows: Sequence[_Row]) -> None:
         results = await self._bus.publish([row.publication for row in rows])

@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
-from mesh.bus import Received, Subscription, on
+from mesh.bus import Received, Subscription, on, relay
+from mesh.bus.relay import Relay
 from mesh.bus.retries import Retries
+from mesh.clock import utc_now
 from mesh.data import Transaction, dead_letters
 from mesh.data.dead_letters import DeadLetter
 from tests.fixtures.servers import Postgres, until
@@ -189,3 +193,39 @@ async def test_a_crash_between_acknowledgement_and_mark_is_no_database_from_the_
 
 async def _all_published(side: Side) -> bool:
     return await side.unpublished() == 0
+
+
+async def test_events_told_again_reach_who_lost_them_however_soon(side: Side) -> None:
+    handler = Handler()
+    side.consume(on(OrderPlaced, handler))
+    side.relay()
+    await side.place("a", "b")
+    await until(lambda: balance(side.database, "b"))
+
+    async def lose(tx: Transaction) -> None:
+        await tx.execute(text("DELETE FROM inbox"))
+        await tx.execute(text("DELETE FROM account"))
+
+    await side.database.transact(lose)
+    async with await psycopg.AsyncConnection.connect(side.url, autocommit=True) as connection:
+        assert await Relay.republish(connection, utc_now() - timedelta(minutes=1)) == 2
+    await until(lambda: balance(side.database, "b"))
+    assert await balance(side.database, "a") == 1
+
+
+async def test_what_the_broker_has_and_a_crashed_relay_did_not_mark_is_stored_once(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as crashing:
+        crashing.setattr(relay, "_MARK", "SELECT 1 / 0, %(ids)s::bigint[], %(last)s::bigint, %(stream)s::text")
+        side.relay()
+        await side.place("a", "b")
+        await until(lambda: _stored(side, 2))
+        await side.halt()
+    side.relay()
+    await until(lambda: _all_published(side))
+    assert (await side.bus.ensure_stream("order")).last_sequence == 2
+
+
+async def _stored(side: Side, count: int) -> bool:
+    return side.bus.connected and (await side.bus.ensure_stream("order")).last_sequence == count
