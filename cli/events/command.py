@@ -52,7 +52,7 @@ def retry(
     from cli.events import work  # noqa: PLC0415
 
     databases = _databases()
-    if everything and event_id is not None and service is None and event_id in databases:
+    if everything and service is None:
         event_id, service = None, event_id  # `zoco events retry --all user`
     if everything == (event_id is not None):
         raise Failure("Say which dead letter, by its id, or --all.")
