@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from cli.audit.command import audit_command
 from cli.catalog_import.command import import_command
+from cli.events.command import events_app
 from cli.failures import Failure, as_failure
 from cli.keys import keys_app
 from cli.local.home import Home
@@ -123,6 +125,8 @@ def gen() -> None:
     raise typer.Exit(generate())
 
 
+app.command(name="audit")(audit_command)
 app.command(name="import")(import_command)
+app.add_typer(events_app, name="events")
 app.add_typer(keys_app, name="keys")
 app.add_typer(policy_app, name="policy")

@@ -7,13 +7,12 @@ import sys
 from collections import deque
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 import structlog
 from opentelemetry import trace
 
 from mesh.call import find_call
-from mesh.settings import MeshSettings
 
 Fields = MutableMapping[str, Any]
 
@@ -29,6 +28,18 @@ _SECRET_NAME: Final = re.compile(
 _SECRET_VALUE: Final = re.compile(
     r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|\b(?:tok|pm|sk|rk|whsec)_\w{4,}|(?<![\w-])(?:\d[ -]?){12,18}\d(?![\w-])"
 )
+
+
+class LogSettings(Protocol):
+    """What of a process's settings is about its logs."""
+
+    @property
+    def log_level(self) -> str:
+        """Least severe level that is written."""
+
+    @property
+    def log_format(self) -> str | None:
+        """`json` or `console`; without it, console on a terminal and JSON elsewhere."""
 
 
 class Lines:
@@ -78,7 +89,7 @@ class JsonLog:
     lines: Lines
 
 
-def configure_logs(settings: MeshSettings, workload: str) -> JsonLog | None:
+def configure_logs(settings: LogSettings, workload: str) -> JsonLog | None:
     """Sets structlog and the standard library's logging up for this process. Call once, at start.
 
     Returns:

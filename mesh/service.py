@@ -21,6 +21,7 @@ from mesh.bus.metrics import BusMetrics, watch_backlog
 from mesh.bus.nats import NatsBus
 from mesh.bus.port import BusUnavailable
 from mesh.bus.relay import Relay
+from mesh.bus.retries import Retries
 from mesh.bus.revocations import RevocationFollower
 from mesh.certificates import spiffe_id
 from mesh.clock import Clock, utc_now
@@ -228,7 +229,8 @@ def _exchange(
     relay = Relay(url, bus, workload=workload, metrics=metrics)
     database.on_events(relay.wake)
     handling = consumers(database, bus, workload=workload, subscriptions=service.subscriptions, metrics=metrics)
-    return [relay.run(), watch_backlog(database, metrics), *(each.run() for each in handling)]
+    retries = Retries(database, workload=workload, subscriptions=service.subscriptions, metrics=metrics)
+    return [relay.run(), watch_backlog(database, metrics), retries.run(), *(each.run() for each in handling)]
 
 
 def run(workload: str, build: Build[SettingsT], *, settings: type[SettingsT]) -> None:

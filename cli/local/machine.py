@@ -13,6 +13,7 @@ from typing import Any
 
 from cli.failures import Failure, PortTaken
 from cli.local import catalog, migrations, pki
+from cli.local.auditor import audit_process
 from cli.local.broker import authorization, nats_process
 from cli.local.control import ControlServer
 from cli.local.credentials import credentials, passwords
@@ -192,7 +193,7 @@ class Machine:
 
     async def _start_shop(self, shop: Shop, edge: list[ProcessSpec]) -> None:
         # Stopped in the opposite order: a sidecar takes its service's calls to the end.
-        stages = [await asyncio.to_thread(sidecar_processes, shop), shop.processes(), edge]
+        stages = [await asyncio.to_thread(sidecar_processes, shop), shop.processes(), edge, [audit_process(shop)]]
         with step(self._progress, "services and edge" if edge else "services") as current:
             total = sum(map(len, stages))
             watching = asyncio.create_task(self._count(current, total), name="count healthy")

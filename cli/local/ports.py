@@ -22,6 +22,7 @@ _PORTAL_SLOT = 7
 _PAGE_SLOT = 8
 _LATER_SLOT = 9
 _REPLICA_SLOT = 10
+_AUDIT_PORT = 9119  # the last of the first block; moved like the broker's where it is taken
 _STRIDE = 20
 _HIGHEST = 65535
 
@@ -59,6 +60,8 @@ class Ports:
     """Where sidecars take the calls of their services."""
     sidecar_admin: Mapping[str, int] = field(default_factory=dict)
     """Envoy's own page of each sidecar."""
+    audit: int = 0
+    """Metrics of the scheduled audit."""
 
 
 def slots(services: Sequence[str], replicas: Mapping[str, int]) -> list[Slot]:
@@ -116,7 +119,7 @@ def plan(
         purpose="the metrics",
         variable="ZOCO_METRICS_PORT",
     )
-    taken: set[int] = set()
+    taken = {metrics + place for place in (*width, _PAGE_SLOT)} | {services + place for place in width}
     return Ports(
         edge=settings.edge_port,
         edge_tls=_tls_port(settings),
@@ -127,6 +130,7 @@ def plan(
         postgres=_choose(previous.postgres if previous else 0, taken) if database else 0,
         nats=_choose(previous.nats if previous else 0, taken) if broker else 0,
         nats_monitor=_choose(previous.nats_monitor if previous else 0, taken) if broker else 0,
+        audit=_choose((previous.audit if previous else 0) or _AUDIT_PORT, taken),
         **_sidecars(settings, places, previous, taken),
     )
 

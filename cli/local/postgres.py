@@ -209,6 +209,20 @@ def ensure_databases(database: Database, workloads: Mapping[str, str]) -> list[s
         raise Failure(f"The database at {_without_password(database.url)} cannot be prepared: {reason}.") from None
 
 
+def databases_on(database: Database) -> set[str]:
+    """Return the names of the databases on a server.
+
+    Raises:
+        Failure: it cannot be reached.
+    """
+    try:
+        with psycopg.connect(database.url, autocommit=True, connect_timeout=5) as connection:
+            return {str(row[0]) for row in connection.execute("SELECT datname FROM pg_database")}
+    except psycopg.Error as error:
+        reason = " ".join(str(error).split())
+        raise Failure(f"The database at {_without_password(database.url)} cannot be reached: {reason}.") from None
+
+
 def _ensure_role(connection: psycopg.Connection[tuple[object, ...]], name: str, password: str, *, exists: bool) -> None:
     role = sql.Identifier(name)
     verb = sql.SQL("ALTER" if exists else "CREATE")

@@ -57,6 +57,7 @@ def every_port(ports: Ports) -> list[int]:
         ports.postgres,
         ports.nats,
         ports.nats_monitor,
+        ports.audit,
     )
     groups = (ports.services, ports.metrics, ports.inner, ports.outbound, ports.sidecar_admin)
     return [port for port in (*single, *(port for group in groups for port in group.values())) if port]

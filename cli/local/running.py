@@ -9,7 +9,7 @@ from cli.local.credentials import Credentials, credentials, passwords
 from cli.local.home import Home
 from cli.local.portcheck import LOOPBACK
 from cli.local.ports import Ports
-from cli.local.postgres import Database, local_database
+from cli.local.postgres import Database, databases_on, local_database
 from cli.local.runfile import read_run_state
 from cli.local.settings import LocalSettings
 
@@ -46,15 +46,32 @@ def databases(settings: LocalSettings, home: Home) -> dict[str, str]:
         NotRunning: our own database does not run.
     """
     names = catalog.runnable(catalog.workloads())
+    place = server(settings, home)
+    secrets = passwords(home, names)
+    return {name: place.of(name, secrets.databases[name]) for name in names}
+
+
+def present_databases(settings: LocalSettings, home: Home) -> dict[str, str]:
+    """Return the URL of each service's database that is there: not every shop runs all services.
+
+    Raises:
+        NotRunning: our own server does not run.
+        Failure: it cannot be reached.
+    """
+    present = databases_on(server(settings, home))
+    return {name: url for name, url in databases(settings, home).items() if name in present}
+
+
+def server(settings: LocalSettings, home: Home) -> Database:
+    """Return the server that the databases are on.
+
+    Raises:
+        NotRunning: it is ours, and does not run.
+    """
     if settings.database_url is not None:
         home.create()
-        secrets = passwords(home, names)
-        server = Database(settings.database_url.get_secret_value())
-    else:
-        listening = ports(home)
-        secrets = passwords(home, names)
-        server = local_database(listening.postgres, secrets.postgres)
-    return {name: server.of(name, secrets.databases[name]) for name in names}
+        return Database(settings.database_url.get_secret_value())
+    return local_database(ports(home).postgres, passwords(home, ()).postgres)
 
 
 def shop_address(settings: LocalSettings, home: Home) -> ShopAddress:  # noqa: ARG001 - a production home may differ

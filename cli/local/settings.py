@@ -62,6 +62,7 @@ class LocalSettings(BaseSettings):
         validation_alias=AliasChoices("NATS_URL"),
         description="A NATS server of yours with JetStream; ours is not started.",
     )
+    database_pool_size: int = Field(default=10, ge=1, le=200, description="Connections of each process at most.")
     token_issuer: str = Field(default=TOKEN_ISSUER, description="`iss` of access tokens.")
     token_audience: str = Field(default=TOKEN_AUDIENCE, description="`aud` of access tokens.")
     signing_key_lead_seconds: float = Field(

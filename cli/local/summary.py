@@ -15,7 +15,7 @@ def addresses(home: Home, ports: Ports) -> list[tuple[str, str]]:
         ("https", f"https://{LOOPBACK}:{ports.edge_tls}  (certificate authority: {home.pki / 'ca.pem'})"),
         ("health", f"{edge}{HEALTH_PAGE}"),
         ("services (mTLS)", ", ".join(f"{name} {port}" for name, port in ports.services.items())),
-        ("metrics", ", ".join(f"{name} {port}" for name, port in ports.metrics.items())),
+        ("metrics", ", ".join(f"{name} {port}" for name, port in {**ports.metrics, "audit": ports.audit}.items())),
         ("PostgreSQL", f"{LOOPBACK}:{ports.postgres}" if ports.postgres else "as DATABASE_URL says"),
         ("NATS", f"{LOOPBACK}:{ports.nats}" if ports.nats else "as NATS_URL says"),
         ("logs", str(home.logs)),

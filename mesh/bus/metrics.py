@@ -37,6 +37,11 @@ class BusMetrics:
         )
         self.dead_letters = Gauge("dead_letters", "Events that were given up and wait for a person.", registry=registry)
         self.published = Counter("events_published_total", "Events the broker acknowledged.", registry=registry)
+        self.strange = Counter(
+            "events_unknown_to_outbox",
+            "Events at the broker that the outbox does not know: a database older than it was.",
+            registry=registry,
+        )
         self.handled = Counter("events_handled_total", "Events that took effect here.", ["type"], registry=registry)
         self.failed = Counter(
             "events_failed_total", "Tries to handle an event that failed.", ["type"], registry=registry

@@ -52,7 +52,7 @@ def test_every_process_is_healthy(shop: tuple[Checkout, str]) -> None:
     rows = processes(checkout)
     assert [*rows][:2] == ["postgres", "nats"]
     assert [*rows][2:9] == ["user", "product", "inventory", "order", "payment", "notification", "analytics"]
-    assert [*rows][9:] == ["portal", "edge"]
+    assert [*rows][9:] == ["portal", "edge", "audit"]
     assert {row["state"] for row in rows.values()} == {"healthy"}
 
 

@@ -62,7 +62,7 @@ def test_nothing_listens_but_what_is_known_and_nothing_beyond_this_machine(shop:
 def test_every_port_but_the_edges_is_closed_to_who_shows_nothing(shop: RunningShop) -> None:
     ports = json.loads((shop.home / "run.json").read_text())["ports"]
     # Envoy's admin pages, the broker's monitor and the metrics are for whoever is on this machine.
-    local = {ports["edge_admin"], ports["nats_monitor"], *ports["metrics"].values()}
+    local = {ports["edge_admin"], ports["nats_monitor"], ports["audit"], *ports["metrics"].values()}
     local |= set(ports.get("sidecar_admin", {}).values())
     public = {ports["edge"], ports["edge_tls"]}
 

@@ -1,0 +1,1 @@
+"""`zoco audit`: the facts of all services held against each other, once or on a schedule."""
