@@ -100,6 +100,8 @@ class CalledOff:
 
     reason: str
     was_confirmed: bool
+    requested_by: str
+    """Whoever it was: the buyer or an administrator, by user id."""
 
 
 Rejection = OutOfStock | Declined | TimedOut
@@ -123,6 +125,8 @@ class Refund:
     amount: Money
     reason: str
     cause: Cause
+    requested_by: str
+    """Whose wish it is, by user id; empty where history does not say."""
     state: RefundState = RefundState.OPEN
 
 
@@ -217,10 +221,12 @@ def evolve(before: Order, event: Change, at: datetime) -> Order:  # noqa: C901, 
             return replace(order, stock=Stock.FREE)
         case CheckoutTimedOut():
             return replace(order, ending=order.ending or TimedOut())
-        case CancellationRequested(reason):
-            return replace(order, ending=order.ending or CalledOff(reason, order.state is State.CONFIRMED))
-        case RefundRequested(refund_id, number, amount, reason, cause):
-            return replace(order, refunds=(*order.refunds, Refund(refund_id, number, amount, reason, cause)))
+        case CancellationRequested(reason, requested_by):
+            called_off = CalledOff(reason, order.state is State.CONFIRMED, requested_by)
+            return replace(order, ending=order.ending or called_off)
+        case RefundRequested(refund_id, number, amount, reason, cause, requested_by):
+            refund = Refund(refund_id, number, amount, reason, cause, requested_by)
+            return replace(order, refunds=(*order.refunds, refund))
         case RefundMade(number):
             return replace(order, refunds=_with(order.refunds, number, RefundState.MADE))
         case RefundRefused(number):
@@ -239,13 +245,17 @@ def evolve(before: Order, event: Change, at: datetime) -> Order:  # noqa: C901, 
             assert_never(event)
 
 
-def fold(history: Iterable[tuple[Event, datetime]]) -> Order | None:
+def fold(history: Iterable[tuple[Event, datetime]], onto: Order | None = None) -> Order | None:
     """The order that a history tells, each event with its time; None where there is no history.
+
+    Args:
+        history: All events, or those that followed.
+        onto: The order as it was before the first of them.
 
     Raises:
         ValueError: The history does not begin with OrderPlaced, or places the order twice.
     """
-    order: Order | None = None
+    order = onto
     for event, at in history:
         match event, order:
             case OrderPlaced(), None:
