@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from tests.fixtures.servers import until
+from tests.harness import refused
 from tests.order.conftest import Person, Shop, State
 from tests.order.neighbours import AWAY, Disturbed
 
@@ -157,7 +158,8 @@ async def test_an_order_of_unknown_events_is_set_aside_and_others_go_on(neighbou
         await buyer.settled(plain, State.CONFIRMED)
         [aside] = await until(lambda: shop.rows("SELECT order_id::text AS id, step, error FROM saga WHERE set_aside"))
         assert (aside.id, aside.step) == (foreign, "capture")
-        assert aside.error == f"order {foreign}, event 2: zoco.order.storage.v9.StockReserved is no event this process knows"
+        why = f"order {foreign}, event 2: zoco.order.storage.v9.StockReserved is no event this process knows"
+        assert aside.error == why
         assert await shop.rows("SELECT 1 FROM saga WHERE next_at > clock_timestamp() + interval '9 minutes'")
         registry = old.running.runtime.registry
         await until(lambda: registry.get_sample_value("orders_set_aside") == 1)
@@ -167,13 +169,14 @@ async def test_an_order_of_unknown_events_is_set_aside_and_others_go_on(neighbou
         assert (await refused(buyer.cancel(foreign))).reason == "INTERNAL_ERROR"
         assert foreign not in shop.payment.charges
 
-    await set_events_right(shop, foreign)
     async with shop.open() as newer_code:
+        known = "UPDATE events SET type = 'zoco.order.storage.v1.StockReserved' WHERE version = 2 AND stream_id = :id"
+        await shop.change(known, id=foreign)
         await shop.change("UPDATE saga SET next_at = clock_timestamp()")
         await shop.customer(buyer.user_id).settled(foreign, State.CONFIRMED)
         registry = newer_code.running.runtime.registry
         await until(lambda: registry.get_sample_value("orders_set_aside") == 0)
-        assert shop.payment.charges == {foreign: 1, plain: 1, **shop.payment.charges}
+        assert shop.payment.charges[foreign] == shop.payment.charges[plain] == 1
         await shop.at_rest()
 
 
