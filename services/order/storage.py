@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, assert_never
 
 from google.protobuf.message import DecodeError, Message
 
-from mesh.data.upcasting import Metadata
+from mesh.data.upcasting import NO_METADATA, Metadata
 from mesh.errors import MeshError
 from mesh.wire import money_from_proto, money_to_proto
 from services.order.events import (
@@ -89,7 +89,7 @@ class Stored(Protocol):
     @property
     def payload(self) -> bytes: ...  # noqa: D102
     @property
-    def metadata(self) -> Metadata: ...  # noqa: D102
+    def metadata(self) -> Metadata | None: ...  # noqa: D102
     @property
     def time(self) -> datetime: ...  # noqa: D102
 
@@ -119,7 +119,7 @@ def read_history(order_id: str, stored: Iterable[Stored]) -> Iterator[tuple[Even
     """
     for each in stored:
         try:
-            event = read(each.type, each.payload, each.metadata)
+            event = read(each.type, each.payload, each.metadata or NO_METADATA)
         except UnreadableEvent as why:
             raise UnreadableHistory(order_id, each.version, why) from why
         yield event, each.time
@@ -238,6 +238,8 @@ _EVENTS: Final[Mapping[type[Message], Callable[[Any], Event]]] = MappingProxyTyp
 
 OLD: Final[tuple[type[Message], ...]] = (v1.CancellationRequested, v1.RefundRequested)
 """Versions that are not written any more. Databases hold them; each has its step in upcasters.py."""
+
+OLD_TYPES: Final = tuple(message_class.DESCRIPTOR.full_name for message_class in OLD)
 
 _MESSAGES: Final[Mapping[str, type[Message]]] = MappingProxyType(
     {message_class.DESCRIPTOR.full_name: message_class for message_class in (*_EVENTS, *OLD)}

@@ -131,7 +131,7 @@ async def load_tail(database: Database, *, store: EventStore = STORE, until_hour
 
 
 def versions(tail: Tail) -> tuple[int | None, list[int]]:
-    return tail.snapshot and tail.snapshot.version, [each.version for each in tail.events]
+    return tail.snapshot.version if tail.snapshot else None, [each.version for each in tail.events]
 
 
 async def test_a_stream_is_read_from_its_newest_snapshot_on(database: Database) -> None:

@@ -67,7 +67,8 @@ def replies(step: Step, text: str) -> Sequence[Reply]:
 def histories(draw: st.DrawFn) -> list[tuple[Event, datetime]]:
     """What may happen to an order in any sequence of replies and commands."""
     at = NOON
-    order, history = begin(PLACED, at), [(PLACED, at)]
+    order = begin(PLACED, at)
+    history: list[tuple[Event, datetime]] = [(PLACED, at)]
     texts = st.text(max_size=5)
 
     def happen(changes: tuple[Change, ...]) -> None:
