@@ -111,7 +111,7 @@ async def _loads(database: Database) -> Sequence[Figure]:
         longs.append(median(times[long]) * 1e6)
         ratios.append(shorts[-1] / longs[-1])
     return [
-        figure(f"growth: load of {LONG_EVENTS} events", ratios, target=1 / 3),
+        figure(f"growth: load of {LONG_EVENTS} events", ratios, target=1 / 3, aim=1),
         figure(f"  an order of {LONG_EVENTS} events", longs, unit="us"),
         figure(f"  an order of {SHORT_EVENTS} events", shorts, unit="us"),
     ]
