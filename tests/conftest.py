@@ -14,8 +14,12 @@ SEED_VARIABLE: Final = "ZOCO_TEST_SEED"
 SEED: Final = pytest.StashKey[int]()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[SEED] = int(os.environ.get(SEED_VARIABLE) or secrets.randbits(32))
+    # What hypothesis makes up, too, unless its own option says otherwise. Its plugin reads the option after this.
+    if config.getoption("hypothesis_seed", None) is None:
+        config.option.hypothesis_seed = str(config.stash[SEED])
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -1,4 +1,8 @@
-"""Streams of events as the source of truth: appended at an expected version, never changed, folded to a state."""
+"""Streams of events as the source of truth: appended at an expected version, never changed, folded to a state.
+
+A long stream may have snapshots: what its events up to a version fold to, written in the transaction that appends the
+last of them. They are copies, and only save work; whoever doubts them loads the events alone.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,20 +15,26 @@ from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
+    Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
     bindparam,
     column,
+    delete,
     func,
     insert,
+    literal,
+    null,
     select,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.selectable import CompoundSelect
 
 from mesh.data.failures import RETRY_SOON
 from mesh.data.transaction import Transaction
@@ -68,6 +78,25 @@ class StoredEvent:
     time: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the events of a stream up to a version fold to."""
+
+    version: int
+    state: bytes
+    time: datetime
+    """By when all of those events had happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """A stream from its newest snapshot on."""
+
+    snapshot: Snapshot | None
+    """None where there is none that can be read: then the events are all there are."""
+    events: Sequence[StoredEvent]
+
+
 def event_store_table(metadata: MetaData, name: str = "events") -> Table:
     """Adds the table of event streams to a service's metadata."""
     return Table(
@@ -82,15 +111,33 @@ def event_store_table(metadata: MetaData, name: str = "events") -> Table:
     )
 
 
+def snapshot_table(metadata: MetaData, name: str = "snapshots") -> Table:
+    """Adds the table of snapshots to a service's metadata."""
+    return Table(
+        name,
+        metadata,
+        Column("stream_id", Text, primary_key=True),
+        Column("version", BigInteger, primary_key=True, autoincrement=False),
+        Column("schema", Integer, nullable=False),
+        Column("state", LargeBinary, nullable=False),
+        Column("time", DateTime(timezone=True), nullable=False),
+    )
+
+
 class EventStore:
-    """Event streams in one table.
+    """Event streams in one table, and their snapshots in another.
 
     Args:
         events: The table that `event_store_table` made.
+        snapshots: The table that `snapshot_table` made; None if streams are never long.
+        schema: Number of the form that this code's snapshots have. Snapshots with another number are passed over, so
+            it rises whenever that form or what events mean changes.
     """
 
-    def __init__(self, events: Table) -> None:
+    def __init__(self, events: Table, snapshots: Table | None = None, *, schema: int = 1) -> None:
         self._events = events
+        self._snapshots = snapshots
+        self._schema = schema
         self._append = _append_statement(events)
 
     async def append(self, tx: Transaction, stream_id: str, events: Sequence[NewEvent], expected_version: int) -> int:
@@ -146,6 +193,65 @@ class EventStore:
         rows = await connection.execute(query)
         stored = (StoredEvent(row.version, row.type, row.payload, row.metadata, row.time) for row in rows)
         return list(stored if until is None else takewhile(lambda event: event.time <= until, stored))
+
+    async def load_tail(self, connection: AsyncConnection, stream_id: str, until: datetime | None = None) -> Tail:
+        """Reads a stream from its newest snapshot on, in one statement.
+
+        Args:
+            connection: A transaction's, or one for reading.
+            stream_id: Which stream.
+            until: As for `load`. Only a snapshot counts whose events had all happened by then.
+        """
+        if self._snapshots is None:
+            return Tail(None, await self.load(connection, stream_id, until=until))
+        rows = (await connection.execute(self._tail_query(self._snapshots, stream_id, until))).all()
+        first = rows[0] if rows and rows[0].type is None else None
+        snapshot = Snapshot(first.version, first.payload, first.time) if first else None
+        stored = (
+            StoredEvent(row.version, row.type, row.payload, row.metadata, row.time) for row in rows[first is not None :]
+        )
+        return Tail(snapshot, list(stored if until is None else takewhile(lambda event: event.time <= until, stored)))
+
+    async def keep(self, tx: Transaction, stream_id: str, snapshot: Snapshot) -> None:
+        """Writes a snapshot in the transaction that appended the last of its events, and drops those of older forms.
+
+        One of a newer form stays: during an update both kinds of process run.
+
+        Raises:
+            LookupError: This store keeps no snapshots.
+        """
+        if (table := self._snapshots) is None:
+            raise LookupError("this store keeps no snapshots")
+        await tx.execute(delete(table).where(table.c.stream_id == stream_id, table.c.schema < self._schema))
+        row = {"schema": self._schema, "state": snapshot.state, "time": snapshot.time}
+        await tx.execute(insert(table).values(stream_id=stream_id, version=snapshot.version, **row))
+
+    def _tail_query(self, snapshots: Table, stream_id: str, until: datetime | None) -> CompoundSelect[Any]:
+        """The newest snapshot, as a row without a type, and the events behind it."""
+        readable = [snapshots.c.stream_id == stream_id, snapshots.c.schema == self._schema]
+        if until is not None:
+            readable.append(snapshots.c.time <= until)
+        newest = (
+            select(snapshots.c.version, snapshots.c.state, snapshots.c.time)
+            .where(*readable)
+            .order_by(snapshots.c.version.desc())
+            .limit(1)
+            .cte("newest")
+        )
+        events = self._events
+        after = func.coalesce(select(newest.c.version).scalar_subquery(), literal(0))
+        return union_all(
+            select(
+                newest.c.version,
+                null().cast(Text).label("type"),
+                newest.c.state.label("payload"),
+                null().cast(JSONB).label("metadata"),
+                newest.c.time,
+            ),
+            select(events.c.version, events.c.type, events.c.payload, events.c.metadata, events.c.time).where(
+                events.c.stream_id == stream_id, events.c.version > after
+            ),
+        ).order_by("version")
 
 
 def _append_statement(events: Table) -> ReturningInsert[Any]:

@@ -33,6 +33,7 @@ async def build(runtime: Runtime[OrderSettings]) -> Service:
             patience=settings.patience,
             back_off_first=settings.back_off_first,
             back_off_most=settings.back_off_most,
+            set_aside=settings.set_aside,
             at_once=settings.at_once,
         ),
         log=runtime.log,

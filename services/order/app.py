@@ -140,7 +140,7 @@ class Orders:
             NotFound: There is no such order.
             FailedPrecondition: STATE_CONFLICT: it was shipped or rejected.
         """
-        order, drive = await self._command(order_id, Cancel(reason), by=by)
+        order, drive = await self._command(order_id, Cancel(reason, by.user_id), by=by)
         return await self._shown(await self._wait(order, drive, lambda now: now.state is State.CANCELLED))
 
     async def refund(self, order_id: str, amount: Money | None, reason: str, *, by: Call) -> Shown:
@@ -157,7 +157,7 @@ class Orders:
             order, drive = await self._load(order_id), None
         else:
             refund_id = uuid7()
-            command = RefundMoney(refund_id, amount, reason)
+            command = RefundMoney(refund_id, amount, reason, by.user_id)
             order, drive = await self._command(order_id, command, by=by, claim=refund_id)
         order = await self._wait(order, drive, lambda now: _refund(now, refund_id).state is not RefundState.OPEN)
         if _refund(order, refund_id).state is RefundState.REFUSED:

@@ -28,7 +28,7 @@ IN_TIME: Final = timedelta(seconds=60)
 FETCH: Final = 5000
 """Events that are read at a time."""
 
-_EVENTS: Final = "SELECT stream_id, version, type, payload, time FROM events ORDER BY stream_id, version"
+_EVENTS: Final = "SELECT stream_id, version, type, payload, time, metadata FROM events ORDER BY stream_id, version"
 _ROWS: Final = "SELECT *, id::text AS id, user_id::text AS user_id FROM orders"
 _SAGAS: Final = """
     SELECT order_id::text, step, started_at, next_at < clock_timestamp() - interval '30 seconds' FROM saga
@@ -133,7 +133,7 @@ async def _folds(
     async with connection.cursor(name="histories", binary=True) as cursor:
         cursor.itersize = FETCH
         await cursor.execute(_EVENTS)
-        async for stream_id, version, kind, payload, time in cursor:
+        async for stream_id, version, kind, payload, time, metadata in cursor:
             folded.events += 1
             if stream_id != current:
                 if current:
@@ -146,7 +146,7 @@ async def _folds(
                 broken = True
                 continue
             try:
-                event = read(kind, payload)
+                event = read(kind, payload, metadata)
                 order = begin(event, time) if order is None else evolve(order, event, time)  # type: ignore[arg-type]  # what is none raises
             except Exception as error:  # noqa: BLE001 - whatever a history cannot be read by is what is looked for
                 folded.complain(Invariant.VIEWS_ARE_FOLDS, f"{stream_id}: event {version} ({kind}): {error}")

@@ -28,6 +28,7 @@ class Cancel:
     """Call it off."""
 
     reason: str
+    requested_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class RefundMoney:
     amount: Money | None
     """None: all that is left."""
     reason: str
+    requested_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,9 @@ def decide(order: Order, command: Command) -> tuple[Change, ...]:
             assert_never(command)
 
 
-def give_back(order: Order, amount: Money, reason: str) -> RefundRequested:
+def give_back(order: Order, amount: Money, reason: str, requested_by: str) -> RefundRequested:
     """The refund that comes with a cancellation."""
-    return RefundRequested("", len(order.refunds) + 1, amount, reason, Cause.CANCELLATION)
+    return RefundRequested("", len(order.refunds) + 1, amount, reason, Cause.CANCELLATION, requested_by)
 
 
 def _cancel(order: Order, command: Cancel) -> tuple[Change, ...]:
@@ -133,9 +135,10 @@ def _cancel(order: Order, command: Cancel) -> tuple[Change, ...]:
         case OutOfStock() | Declined() | TimedOut():
             raise WrongState(order, "the order is rejected; nothing was charged")
         case None if order.state in {State.PENDING, State.CONFIRMED}:
-            cancelled = CancellationRequested(command.reason)
-            rest = order.refundable
-            return (cancelled, give_back(order, rest, command.reason)) if rest else (cancelled,)
+            cancelled = CancellationRequested(command.reason, command.requested_by)
+            if not (rest := order.refundable):
+                return (cancelled,)
+            return (cancelled, give_back(order, rest, command.reason, command.requested_by))
         case None:
             raise WrongState(order, "the order was shipped and cannot be called off")
         case _:
@@ -148,7 +151,8 @@ def _refund(order: Order, command: RefundMoney) -> tuple[Change, ...]:
     amount = order.refundable if command.amount is None else command.amount
     if not Money.zero(amount.currency) < amount <= order.refundable:
         raise BeyondCaptured(order.refundable)
-    return (RefundRequested(command.refund_id, len(order.refunds) + 1, amount, command.reason, Cause.DECISION),)
+    number = len(order.refunds) + 1
+    return (RefundRequested(command.refund_id, number, amount, command.reason, Cause.DECISION, command.requested_by),)
 
 
 def _ship(order: Order, command: Ship) -> tuple[Change, ...]:

@@ -31,6 +31,7 @@ from services.order.leases import Lease
 from services.order.metrics import OrderMetrics
 from services.order.saga import Reply, Step, next_step, react
 from services.order.state import Order
+from services.order.storage import UnreadableHistory
 from services.order.store import OrderStore
 
 T = TypeVar("T")
@@ -62,6 +63,7 @@ class Pace:
     patience: timedelta
     back_off_first: timedelta
     back_off_most: timedelta
+    set_aside: timedelta
     at_once: int
 
     def pause(self, attempts: int) -> timedelta:
@@ -129,11 +131,15 @@ class Driver:
             self._background.spawn(self._resume(lease), name=f"drive order {lease.order_id}")
         return len(due)
 
-    async def _resume(self, lease: Lease) -> Order:
+    async def _resume(self, lease: Lease) -> None:
         self._taken_over += 1
         try:
             with serving(Call(None, request_id=uuid7(), correlation_id=lease.correlation_id)):
-                return await self._drive(lease, None)
+                await self._drive(lease, None)
+        except UnreadableHistory as unreadable:
+            # The next event cannot be decided on a history that is not understood. Others have their own.
+            self._log.error("order set aside", order=lease.order_id, step=lease.step, reason=str(unreadable))
+            await self._set_aside(lease, str(unreadable))
         finally:
             self._taken_over -= 1
 
@@ -156,6 +162,8 @@ class Driver:
             return await self._load(lease.order_id)  # somebody else has appended, and drives on
         except MeshError as error:
             return await self._put_off(lease, error)
+        except UnreadableHistory:
+            raise
         except Exception:
             await self._back_off(lease, "INTERNAL_ERROR")
             raise
@@ -213,6 +221,12 @@ class Driver:
             await leases.back_off(tx, lease.order_id, lease.step, pause=pause, error=reason)
 
         await self._database.transact(work, named="put_off")
+
+    async def _set_aside(self, lease: Lease, reason: str) -> None:
+        async def work(tx: Transaction) -> None:
+            await leases.set_aside(tx, lease.order_id, lease.step, pause=self._pace.set_aside, error=reason)
+
+        await self._database.transact(work)
 
     async def _renew(self) -> None:
         if self._driving:

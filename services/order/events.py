@@ -108,6 +108,8 @@ class CancellationRequested:
     """Somebody called the order off. What was done is undone."""
 
     reason: str
+    requested_by: str
+    """A user id: the buyer's or an administrator's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,8 @@ class RefundRequested:
     amount: Money
     reason: str
     cause: Cause
+    requested_by: str
+    """A user id: who decided so, or who called the order off; empty where version 1 did not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ _FOLLOW: Final = text(
     INSERT INTO saga (order_id, step, next_at, correlation_id, payment_token)
     VALUES (:order_id, :step, clock_timestamp() + :lease, :correlation_id, :card)
     ON CONFLICT (order_id) DO UPDATE SET
-        step = excluded.step, next_at = excluded.next_at, attempts = 0, error = NULL,
+        step = excluded.step, next_at = excluded.next_at, attempts = 0, error = NULL, set_aside = false,
         payment_token = CASE WHEN :needs_card THEN saga.payment_token END
     """
 )
@@ -50,14 +50,21 @@ _RENEW: Final = text(
 # Only where the order still waits at that step: another process may have gone on in the meantime.
 _BACK_OFF: Final = text(
     """
-    UPDATE saga SET next_at = clock_timestamp() + :pause, attempts = attempts + 1, error = :error
+    UPDATE saga SET next_at = clock_timestamp() + :pause, attempts = attempts + 1, error = :error, set_aside = false
+    WHERE order_id = :order_id AND step = :step
+    """
+)
+
+_SET_ASIDE: Final = text(
+    """
+    UPDATE saga SET next_at = clock_timestamp() + :pause, attempts = attempts + 1, error = :error, set_aside = true
     WHERE order_id = :order_id AND step = :step
     """
 )
 
 _UNDER_WAY: Final = text(
     """
-    SELECT split_part(step, ':', 1) AS step, count(*) AS orders,
+    SELECT split_part(step, ':', 1) AS step, count(*) AS orders, count(*) FILTER (WHERE set_aside) AS set_aside,
         extract(epoch FROM clock_timestamp() - min(started_at)) AS age
     FROM saga GROUP BY 1
     """
@@ -78,6 +85,17 @@ class Lease:
     """The token that stands for the buyer's card, while it is needed."""
     overdue: bool = False
     """Whether it has taken longer than anybody should wait before the capture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The orders that wait at a step."""
+
+    orders: int
+    oldest: float
+    """Seconds since the oldest of them was placed."""
+    set_aside: int
+    """How many of them nobody can read."""
 
 
 async def follow(
@@ -128,7 +146,15 @@ async def back_off(tx: Transaction, order_id: str, step: str, *, pause: timedelt
     await tx.execute(_BACK_OFF, {"order_id": order_id, "step": step, "pause": pause, "error": error})
 
 
-async def under_way(connection: AsyncConnection) -> dict[str, tuple[int, float]]:
-    """How many orders wait at each kind of step, and for how many seconds the oldest has been under way."""
+async def set_aside(tx: Transaction, order_id: str, step: str, *, pause: timedelta, error: str) -> None:
+    """Puts an order aside that this process cannot read, and notes why.
+
+    It is due again after the pause: by then there may be a process that can.
+    """
+    await tx.execute(_SET_ASIDE, {"order_id": order_id, "step": step, "pause": pause, "error": error})
+
+
+async def under_way(connection: AsyncConnection) -> dict[str, Waiting]:
+    """The orders that wait at each kind of step."""
     rows = await connection.execute(_UNDER_WAY)
-    return {row.step: (row.orders, float(row.age)) for row in rows}
+    return {row.step: Waiting(row.orders, float(row.age), row.set_aside) for row in rows}

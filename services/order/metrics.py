@@ -1,9 +1,11 @@
 """What order counts of its business."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.order.leases import Waiting
 from services.order.state import Order, State
 
 PROCESSING_BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
@@ -31,6 +33,11 @@ class OrderMetrics:
         self._age = Gauge(
             "order_saga_age_seconds", "Age of the oldest order waiting at a step.", ["step"], registry=registry
         )
+        self._set_aside = Gauge(
+            "orders_set_aside",
+            "Orders set aside because a process could not read their history. More than none needs a person.",
+            registry=registry,
+        )
         self.asked_again = Counter(
             "order_saga_retries_total",
             "Steps whose answer was not to be had and that are asked again.",
@@ -49,9 +56,10 @@ class OrderMetrics:
             if after.state is State.CANCELLED:
                 self._cancelled.inc()
 
-    def under_way(self, by_step: dict[str, tuple[int, float]]) -> None:
-        """Sets how many orders wait at each step, and for how many seconds the oldest does."""
-        self._active.set(sum(count for count, _ in by_step.values()))
+    def under_way(self, by_step: Mapping[str, Waiting]) -> None:
+        """Sets how many orders wait at each step, for how many seconds the oldest does, and how many are set aside."""
+        self._active.set(sum(waiting.orders for waiting in by_step.values()))
+        self._set_aside.set(sum(waiting.set_aside for waiting in by_step.values()))
         self._age.clear()
-        for step, (_, age) in by_step.items():
-            self._age.labels(step).set(age)
+        for step, waiting in by_step.items():
+            self._age.labels(step).set(waiting.oldest)

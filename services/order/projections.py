@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final, assert_never
+from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, select, update
+from sqlalchemy import RowMapping, case, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mesh.data import Database, Transaction
@@ -18,7 +21,7 @@ from mesh.data.event_store import ConcurrencyConflict
 from mesh.money import Money
 from services.order.events import Line, Shipment, Shortage
 from services.order.state import CalledOff, Declined, Order, OutOfStock, Rejection, State, TimedOut, fold
-from services.order.storage import read
+from services.order.storage import OLD_TYPES, UnreadableHistory, read_history
 from services.order.tables import events, orders
 
 CHANGING: Final = (
@@ -35,6 +38,15 @@ CHANGING: Final = (
 
 BATCH: Final = 200
 """How many orders a rebuild locks, folds and writes at a time."""
+
+
+class HistoriesUnreadable(ValueError):
+    """A rebuild could not fold some orders; their rows are as they were, those of all others are written anew."""
+
+    def __init__(self, unreadable: Sequence[UnreadableHistory], rebuilt: int) -> None:
+        super().__init__(f"{len(unreadable)} orders cannot be read, {rebuilt} are rebuilt; the first: {unreadable[0]}")
+        self.unreadable = unreadable
+        self.rebuilt = rebuilt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,39 +110,73 @@ async def write(tx: Transaction, view: View, *, replaces: int) -> None:
 async def rebuild(database: Database) -> int:
     """Writes every order's row anew from its events, and drops rows that have none. The service may go on meanwhile.
 
+    Snapshots are not asked: what is rebuilt is what the events say.
+
     Returns:
         How many orders there are.
+
+    Raises:
+        HistoriesUnreadable: Some have events that this process does not know; all others are rebuilt.
     """
-    count, last = 0, ""
-    while batch := await database.transact(partial(_rebuild_after, last=last)):
-        count, last = count + len(batch), batch[-1]
-
-    async def drop_orphans(tx: Transaction) -> None:
-        history = select(events.c.version).where(events.c.stream_id == orders.c.id.cast(events.c.stream_id.type))
-        await tx.execute(delete(orders).where(~history.exists()))
-
-    await database.transact(drop_orphans)
+    count, unreadable, last = 0, list[UnreadableHistory](), str(UUID(int=0))
+    while last:
+        batch = await database.transact(partial(_rebuild_after, last=last))
+        count, last = count + batch.count, batch.last
+        unreadable += batch.unreadable
+    if unreadable:
+        raise HistoriesUnreadable(unreadable, count)
     return count
 
 
-async def _rebuild_after(tx: Transaction, last: str) -> Sequence[str]:
+_HISTORY: Final = select(
+    events.c.stream_id,
+    events.c.version,
+    events.c.type,
+    events.c.payload,
+    # Only of old versions is anything read from the metadata, and of a million events it takes its time.
+    case((events.c.type.in_(OLD_TYPES), events.c.metadata)).label("metadata"),
+    events.c.time,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    last: str
+    """The id of its last order; empty where there was none left."""
+    count: int
+    unreadable: Sequence[UnreadableHistory]
+
+
+async def _drop_strangers(tx: Transaction, after: str, up_to: str | None) -> None:
+    """Drops rows that have no history. A part at a time, for a statement may take only so long."""
+    history = select(events.c.version).where(events.c.stream_id == orders.c.id.cast(events.c.stream_id.type))
+    strangers = delete(orders).where(orders.c.id > after, ~history.exists())
+    await tx.execute(strangers if up_to is None else strangers.where(orders.c.id <= up_to))
+
+
+async def _rebuild_after(tx: Transaction, last: str) -> _Batch:
     first_events = select(events.c.stream_id).where(events.c.version == 1, events.c.stream_id > last)
     found = await tx.execute(first_events.order_by(events.c.stream_id).limit(BATCH))
     ids = found.scalars().all()
+    await _drop_strangers(tx, last, ids[-1] if ids else None)
     # While a row is locked nobody appends to its stream; where the row is missing nobody can.
     await tx.execute(select(orders.c.id).where(orders.c.id.in_(ids)).order_by(orders.c.id).with_for_update())
     history = await tx.execute(
-        select(events).where(events.c.stream_id.in_(ids)).order_by(events.c.stream_id, events.c.version)
+        _HISTORY.where(events.c.stream_id.in_(ids)).order_by(events.c.stream_id, events.c.version)
     )
-    streams: dict[str, list[Any]] = {}
-    for event in history:
-        streams.setdefault(event.stream_id, []).append((read(event.type, event.payload), event.time))
-    rows = [_row(view_of(order)) for order in map(fold, streams.values()) if order is not None]
+    rows, unreadable = list[dict[str, Any]](), list[UnreadableHistory]()
+    for order_id, stored in groupby(history, key=attrgetter("stream_id")):
+        try:
+            order = fold(read_history(order_id, stored))
+        except UnreadableHistory as why:
+            unreadable.append(why)
+        else:
+            rows += [_row(view_of(order))] if order else []
     if rows:
         statement = insert(orders)
         fresh = {name: column for name, column in statement.excluded.items() if name != "id"}
         await tx.execute(statement.on_conflict_do_update(index_elements=["id"], set_=fresh), rows)
-    return ids
+    return _Batch(ids[-1] if ids else "", len(rows), unreadable)
 
 
 def view_from(row: RowMapping) -> View:

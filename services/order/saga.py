@@ -215,8 +215,8 @@ def react(order: Order, reply: Reply) -> tuple[Change, ...]:  # noqa: PLR0911, P
         case Captured():
             taken = PaymentCaptured(order.total)
             match order.ending:
-                case CalledOff(reason):  # somebody called it off while the money was being taken
-                    return (taken, give_back(order, order.total, reason))
+                case CalledOff(reason, requested_by=who):  # somebody called it off while the money was being taken
+                    return (taken, give_back(order, order.total, reason, who))
                 case _:
                     return (taken,)
         case Committed():

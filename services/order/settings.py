@@ -30,5 +30,8 @@ class OrderSettings(MeshSettings):
     back_off_most: timedelta = Field(timedelta(seconds=60), gt=timedelta(), validation_alias="ZOCO_ORDER_BACK_OFF_MOST")
     """Where the doubling ends."""
 
+    set_aside: timedelta = Field(timedelta(minutes=5), gt=timedelta(), validation_alias="ZOCO_ORDER_SET_ASIDE")
+    """How long an order whose history this process cannot read is left alone; then newer code may be there."""
+
     at_once: int = Field(32, ge=1, le=1000, validation_alias="ZOCO_ORDER_AT_ONCE")
     """How many due orders a process drives at the same time."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, StrEnum
+from functools import partial
 from typing import assert_never
 
 from mesh.money import Money
@@ -100,6 +101,8 @@ class CalledOff:
 
     reason: str
     was_confirmed: bool
+    requested_by: str
+    """Whoever it was: the buyer or an administrator, by user id."""
 
 
 Rejection = OutOfStock | Declined | TimedOut
@@ -123,6 +126,8 @@ class Refund:
     amount: Money
     reason: str
     cause: Cause
+    requested_by: str
+    """Whose wish it is, by user id; empty where history does not say."""
     state: RefundState = RefundState.OPEN
 
 
@@ -197,55 +202,61 @@ def begin(event: OrderPlaced, at: datetime) -> Order:
 
 def evolve(before: Order, event: Change, at: datetime) -> Order:  # noqa: C901, PLR0911, PLR0912 - one case an event
     """The order after something happened to it."""
-    order = replace(before, version=before.version + 1, updated_at=at)
+    then = partial(replace, before, version=before.version + 1, updated_at=at)
     match event:
         case StockReserved():
-            return replace(order, stock=Stock.HELD, payment=Payment.WANTED)
+            return then(stock=Stock.HELD, payment=Payment.WANTED)
         case StockRefused(shortages):
-            return replace(order, stock=Stock.FREE, ending=order.ending or OutOfStock(shortages))
+            return then(stock=Stock.FREE, ending=before.ending or OutOfStock(shortages))
         case PaymentAuthorized(payment_id):
-            return replace(order, payment=Payment.HELD, payment_id=payment_id)
+            return then(payment=Payment.HELD, payment_id=payment_id)
         case PaymentDeclined(reason):
-            return replace(order, payment=Payment.FREE, ending=order.ending or Declined(reason))
+            return then(payment=Payment.FREE, ending=before.ending or Declined(reason))
         case PaymentCaptured(amount):
-            return replace(order, payment=Payment.CAPTURED, captured=amount)
+            return then(payment=Payment.CAPTURED, captured=amount)
         case PaymentVoided():
-            return replace(order, payment=Payment.FREE)
+            return then(payment=Payment.FREE)
         case StockCommitted():
-            return replace(order, stock=Stock.SOLD)
+            return then(stock=Stock.SOLD)
         case StockReleased():
-            return replace(order, stock=Stock.FREE)
+            return then(stock=Stock.FREE)
         case CheckoutTimedOut():
-            return replace(order, ending=order.ending or TimedOut())
-        case CancellationRequested(reason):
-            return replace(order, ending=order.ending or CalledOff(reason, order.state is State.CONFIRMED))
-        case RefundRequested(refund_id, number, amount, reason, cause):
-            return replace(order, refunds=(*order.refunds, Refund(refund_id, number, amount, reason, cause)))
+            return then(ending=before.ending or TimedOut())
+        case CancellationRequested(reason, requested_by):
+            called_off = CalledOff(reason, before.state is State.CONFIRMED, requested_by)
+            return then(ending=before.ending or called_off)
+        case RefundRequested(refund_id, number, amount, reason, cause, requested_by):
+            refund = Refund(refund_id, number, amount, reason, cause, requested_by)
+            return then(refunds=(*before.refunds, refund))
         case RefundMade(number):
-            return replace(order, refunds=_with(order.refunds, number, RefundState.MADE))
+            return then(refunds=_with(before.refunds, number, RefundState.MADE))
         case RefundRefused(number):
-            return replace(order, refunds=_with(order.refunds, number, RefundState.REFUSED))
+            return then(refunds=_with(before.refunds, number, RefundState.REFUSED))
         case OrderConfirmed():
-            return replace(order, state=State.CONFIRMED)
+            return then(state=State.CONFIRMED)
         case OrderRejected():
-            return replace(order, state=State.REJECTED)
+            return then(state=State.REJECTED)
         case OrderCancelled():
-            return replace(order, state=State.CANCELLED)
+            return then(state=State.CANCELLED)
         case OrderShipped(shipment):
-            return replace(order, state=State.SHIPPED, shipment=shipment)
+            return then(state=State.SHIPPED, shipment=shipment)
         case OrderDelivered():
-            return replace(order, state=State.DELIVERED)
+            return then(state=State.DELIVERED)
         case _:
             assert_never(event)
 
 
-def fold(history: Iterable[tuple[Event, datetime]]) -> Order | None:
+def fold(history: Iterable[tuple[Event, datetime]], onto: Order | None = None) -> Order | None:
     """The order that a history tells, each event with its time; None where there is no history.
+
+    Args:
+        history: All events, or those that followed.
+        onto: The order as it was before the first of them.
 
     Raises:
         ValueError: The history does not begin with OrderPlaced, or places the order twice.
     """
-    order: Order | None = None
+    order = onto
     for event, at in history:
         match event, order:
             case OrderPlaced(), None:

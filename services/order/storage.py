@@ -1,16 +1,19 @@
 """Events as they are stored: to bytes and back, whatever version they were written in.
 
 The type of a stored event is its message's full name, so the version stands in it: `zoco.order.storage.v1.OrderPlaced`.
-What is written is always the newest version. What was written once is read for ever: a newer version adds its own entry
-to `_READERS`, and the entry of the old one then makes today's event of it (an upcaster).
+What is written is always the newest version. What was written once is read for ever: upcasters.py lifts it to the
+newest message, and `_EVENTS` makes the event of that one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from types import MappingProxyType
-from typing import Final, TypeVar, assert_never
+from typing import Any, Final, Protocol, assert_never
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
+from mesh.data.upcasting import NO_METADATA, Metadata
+from mesh.errors import MeshError
 from mesh.wire import money_from_proto, money_to_proto
 from services.order.events import (
     CancellationRequested,
@@ -38,26 +41,88 @@ from services.order.events import (
     StockReleased,
     StockReserved,
 )
+from services.order.upcasters import upcasters
 from zoco.order.storage.v1 import events_pb2 as v1
+from zoco.order.storage.v2 import events_pb2 as v2
 
-M = TypeVar("M", bound=Message)
+_UPCASTERS: Final = upcasters()
 
 
-class UnknownEvent(ValueError):
+class UnreadableEvent(ValueError):
+    """A stored event of which this process can make nothing.
+
+    UnreadableEvent
+    ├── UnknownEvent   of a type or version it does not know: it was written by newer code
+    └── DamagedEvent   its bytes are not what its type says
+    """
+
+
+class UnknownEvent(UnreadableEvent):
     """A stored event of a type or version that this process does not know: it was written by a newer one."""
 
+    def __init__(self, type_name: str) -> None:
+        super().__init__(f"{type_name} is no event this process knows")
 
-def read(type_name: str, payload: bytes) -> Event:
-    """The event that was stored under a type in these bytes.
+
+class DamagedEvent(UnreadableEvent):
+    """The bytes of a stored event are not what its type says."""
+
+    def __init__(self, type_name: str) -> None:
+        super().__init__(f"these bytes are no {type_name}")
+
+
+class UnreadableHistory(ValueError):
+    """An order cannot be folded, because of one of its events."""
+
+    def __init__(self, order_id: str, version: int, why: UnreadableEvent) -> None:
+        super().__init__(f"order {order_id}, event {version}: {why}")
+        self.order_id = order_id
+
+
+class Stored(Protocol):
+    """What a row of `events` says."""
+
+    @property
+    def version(self) -> int: ...  # noqa: D102 - as in StoredEvent
+    @property
+    def type(self) -> str: ...  # noqa: D102
+    @property
+    def payload(self) -> bytes: ...  # noqa: D102
+    @property
+    def metadata(self) -> Metadata | None: ...  # noqa: D102
+    @property
+    def time(self) -> datetime: ...  # noqa: D102
+
+
+def read(type_name: str, payload: bytes, metadata: Metadata) -> Event:
+    """The event that was stored under a type in these bytes, with this beside it.
 
     Raises:
         UnknownEvent: Its type is not known here.
-        google.protobuf.message.DecodeError: Its bytes are damaged.
+        DamagedEvent: Its bytes are damaged.
     """
-    reader = _READERS.get(type_name)
-    if reader is None:
-        raise UnknownEvent(f"{type_name} is no event this process knows")
-    return reader(payload)
+    message_class = _MESSAGES.get(type_name)
+    if message_class is None:
+        raise UnknownEvent(type_name)
+    try:
+        message = _UPCASTERS.lift(message_class.FromString(payload), metadata)
+        return _EVENTS[type(message)](message)
+    except (DecodeError, MeshError, ValueError) as damage:
+        raise DamagedEvent(type_name) from damage
+
+
+def read_history(order_id: str, stored: Iterable[Stored]) -> Iterator[tuple[Event, datetime]]:
+    """The events of an order with their times, as `fold` takes them.
+
+    Raises:
+        UnreadableHistory: One of them cannot be read; says which and why.
+    """
+    for each in stored:
+        try:
+            event = read(each.type, each.payload, each.metadata or NO_METADATA)
+        except UnreadableEvent as why:
+            raise UnreadableHistory(order_id, each.version, why) from why
+        yield event, each.time
 
 
 def write(event: Event) -> tuple[str, bytes]:
@@ -90,15 +155,16 @@ def _message(event: Event) -> Message:  # noqa: C901, PLR0911, PLR0912 - one cas
             return v1.StockReleased()
         case CheckoutTimedOut():
             return v1.CheckoutTimedOut()
-        case CancellationRequested(reason):
-            return v1.CancellationRequested(reason=reason)
-        case RefundRequested(refund_id, number, amount, reason, cause):
-            return v1.RefundRequested(
+        case CancellationRequested(reason, requested_by):
+            return v2.CancellationRequested(reason=reason, requested_by=requested_by)
+        case RefundRequested(refund_id, number, amount, reason, cause, requested_by):
+            return v2.RefundRequested(
                 refund_id=refund_id,
                 number=number,
                 amount=money_to_proto(amount),
                 reason=reason,
-                cause=v1.RefundRequested.Cause.Value(f"CAUSE_{cause}"),
+                cause=v2.RefundRequested.Cause.Value(f"CAUSE_{cause}"),
+                requested_by=requested_by,
             )
         case RefundMade(number):
             return v1.RefundMade(number=number)
@@ -139,49 +205,42 @@ def _refused(message: v1.StockRefused) -> StockRefused:
     return StockRefused(tuple(Shortage(each.product_id, each.description) for each in message.shortages))
 
 
-def _refund_requested(message: v1.RefundRequested) -> RefundRequested:
-    cause = Cause(v1.RefundRequested.Cause.Name(message.cause).removeprefix("CAUSE_"))
+def _refund_requested(message: v2.RefundRequested) -> RefundRequested:
+    cause = Cause(v2.RefundRequested.Cause.Name(message.cause).removeprefix("CAUSE_"))
     amount = money_from_proto(message.amount, field="amount")
-    return RefundRequested(message.refund_id, message.number, amount, message.reason, cause)
+    return RefundRequested(message.refund_id, message.number, amount, message.reason, cause, message.requested_by)
 
 
-def _reader(message_class: type[M], to_event: Callable[[M], Event]) -> tuple[str, Callable[[bytes], Event]]:
-    def parse(payload: bytes) -> Event:
-        message = message_class()
-        message.ParseFromString(payload)
-        return to_event(message)
+_EVENTS: Final[Mapping[type[Message], Callable[[Any], Event]]] = MappingProxyType(
+    {
+        v1.OrderPlaced: _placed,
+        v1.StockReserved: lambda _: StockReserved(),
+        v1.StockRefused: _refused,
+        v1.PaymentAuthorized: lambda message: PaymentAuthorized(message.payment_id),
+        v1.PaymentDeclined: lambda message: PaymentDeclined(message.decline_reason),
+        v1.PaymentCaptured: lambda message: PaymentCaptured(money_from_proto(message.amount, field="amount")),
+        v1.PaymentVoided: lambda _: PaymentVoided(),
+        v1.StockCommitted: lambda _: StockCommitted(),
+        v1.StockReleased: lambda _: StockReleased(),
+        v1.CheckoutTimedOut: lambda _: CheckoutTimedOut(),
+        v2.CancellationRequested: lambda message: CancellationRequested(message.reason, message.requested_by),
+        v2.RefundRequested: _refund_requested,
+        v1.RefundMade: lambda message: RefundMade(message.number),
+        v1.RefundRefused: lambda message: RefundRefused(message.number, message.reason),
+        v1.OrderConfirmed: lambda _: OrderConfirmed(),
+        v1.OrderRejected: lambda _: OrderRejected(),
+        v1.OrderCancelled: lambda _: OrderCancelled(),
+        v1.OrderShipped: lambda message: OrderShipped(Shipment(message.carrier, message.tracking_number)),
+        v1.OrderDelivered: lambda _: OrderDelivered(),
+    }
+)
+"""The newest version of each event, and what it says."""
 
-    return message_class.DESCRIPTOR.full_name, parse
+OLD: Final[tuple[type[Message], ...]] = (v1.CancellationRequested, v1.RefundRequested)
+"""Versions that are not written any more. Databases hold them; each has its step in upcasters.py."""
 
+OLD_TYPES: Final = tuple(message_class.DESCRIPTOR.full_name for message_class in OLD)
 
-def _bare(message_class: type[Message], event: Event) -> tuple[str, Callable[[bytes], Event]]:
-    return message_class.DESCRIPTOR.full_name, lambda _: event
-
-
-_READERS: Final[Mapping[str, Callable[[bytes], Event]]] = MappingProxyType(
-    dict(
-        (
-            _reader(v1.OrderPlaced, _placed),
-            _bare(v1.StockReserved, StockReserved()),
-            _reader(v1.StockRefused, _refused),
-            _reader(v1.PaymentAuthorized, lambda message: PaymentAuthorized(message.payment_id)),
-            _reader(v1.PaymentDeclined, lambda message: PaymentDeclined(message.decline_reason)),
-            _reader(
-                v1.PaymentCaptured, lambda message: PaymentCaptured(money_from_proto(message.amount, field="amount"))
-            ),
-            _bare(v1.PaymentVoided, PaymentVoided()),
-            _bare(v1.StockCommitted, StockCommitted()),
-            _bare(v1.StockReleased, StockReleased()),
-            _bare(v1.CheckoutTimedOut, CheckoutTimedOut()),
-            _reader(v1.CancellationRequested, lambda message: CancellationRequested(message.reason)),
-            _reader(v1.RefundRequested, _refund_requested),
-            _reader(v1.RefundMade, lambda message: RefundMade(message.number)),
-            _reader(v1.RefundRefused, lambda message: RefundRefused(message.number, message.reason)),
-            _bare(v1.OrderConfirmed, OrderConfirmed()),
-            _bare(v1.OrderRejected, OrderRejected()),
-            _bare(v1.OrderCancelled, OrderCancelled()),
-            _reader(v1.OrderShipped, lambda message: OrderShipped(Shipment(message.carrier, message.tracking_number))),
-            _bare(v1.OrderDelivered, OrderDelivered()),
-        )
-    )
+_MESSAGES: Final[Mapping[str, type[Message]]] = MappingProxyType(
+    {message_class.DESCRIPTOR.full_name: message_class for message_class in (*_EVENTS, *OLD)}
 )

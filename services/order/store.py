@@ -12,17 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.call import find_call
 from mesh.data import Transaction
-from mesh.data.event_store import EventStore, NewEvent
-from services.order import leases, projections, storage
+from mesh.data.event_store import EventStore, NewEvent, Snapshot
+from services.order import leases, projections, snapshots, storage
 from services.order.events import Change, Event, OrderPlaced
 from services.order.metrics import OrderMetrics
 from services.order.projections import View, view_from, view_of
 from services.order.saga import needs_card, next_step
 from services.order.state import Order, State, begin, evolve, fold
 from services.order.tables import events, of_mesh, orders, shipping_address
+from services.order.tables import snapshots as snapshots_table
 from services.order.wire import public_event
 
-_STREAMS: Final = EventStore(events)
+_STREAMS: Final = EventStore(events, snapshots_table, schema=snapshots.SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class OrderStore:
         metadata = {"actor": actor, "correlation_id": correlation_id}
         new = [NewEvent(*storage.write(event), order.updated_at, metadata) for order, event in trail]
         await _STREAMS.append(tx, after.id, new, expected_version=stood_at)
+        if snapshots.is_due(stood_at, after.version):
+            await _STREAMS.keep(tx, after.id, Snapshot(after.version, snapshots.write(after), after.updated_at))
         for order, event in trail:
             if (public := public_event(order, event)) is not None:
                 tx.publish(public, aggregate_id=order.id, version=order.version)
@@ -123,9 +126,25 @@ class OrderStore:
 
 
 async def load(connection: AsyncConnection, order_id: str, *, until: datetime | None = None) -> Order | None:
-    """An order folded from its events, all of them or those up to a time; None where there is none."""
-    history = await _STREAMS.load(connection, order_id, until=until)
-    return fold((storage.read(event.type, event.payload), event.time) for event in history)
+    """An order as its events tell it, all of them or those up to a time; None where there is none.
+
+    Folds what came after the newest snapshot.
+
+    Raises:
+        UnreadableHistory: One of its events is of a type or version that this process does not know, or is damaged.
+    """
+    tail = await _STREAMS.load_tail(connection, order_id, until=until)
+    onto = snapshots.read(tail.snapshot.state) if tail.snapshot else None
+    return fold(storage.read_history(order_id, tail.events), onto)
+
+
+async def replay(connection: AsyncConnection, order_id: str, *, until: datetime | None = None) -> Order | None:
+    """The same, folded from the first event on, whatever snapshots say.
+
+    Raises:
+        UnreadableHistory: As for `load`.
+    """
+    return fold(storage.read_history(order_id, await _STREAMS.load(connection, order_id, until=until)))
 
 
 async def lock(tx: Transaction, order_id: str) -> Order | None:
@@ -143,7 +162,9 @@ async def history(connection: AsyncConnection, order_id: str, *, after: int, mos
         .limit(most)
     )
     return [
-        Recorded(row.version, storage.read(row.type, row.payload), row.time, row.metadata.get("actor", ""))
+        Recorded(
+            row.version, storage.read(row.type, row.payload, row.metadata), row.time, row.metadata.get("actor", "")
+        )
         for row in await connection.execute(query)
     ]
 

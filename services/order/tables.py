@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -13,16 +14,18 @@ from sqlalchemy import (
     Text,
     Uuid,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from mesh.data.event_store import event_store_table
+from mesh.data.event_store import event_store_table, snapshot_table
 from mesh.data.tables import mesh_tables
 
 metadata = MetaData()
 of_mesh = mesh_tables(metadata)
 
 events = event_store_table(metadata)
+snapshots = snapshot_table(metadata)
 
 _id = Uuid(as_uuid=False)
 _moment = DateTime(timezone=True)
@@ -38,6 +41,7 @@ saga = Table(
     Column("correlation_id", Text, nullable=False),
     Column("payment_token", Text),
     Column("error", Text),
+    Column("set_aside", Boolean, nullable=False, server_default=text("false")),
     Index("saga_due", "next_at"),
     comment="Orders that are not at rest: what is asked next, and when. No row, nothing to do",
 )

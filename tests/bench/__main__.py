@@ -29,6 +29,7 @@ BENCHES: Final[Mapping[str, str]] = {
     "tracing": "tests.bench.tracing",
     "decisions": "tests.bench.decisions",
     "turnaround": "tests.bench.edge_turnaround",
+    "growth": "tests.bench.growth",
 }
 """Modules with a `measure()`, by the name they are asked for with."""
 

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from mesh.call import Call, IdempotencyKey, serving
 from mesh.data import Database, Transaction
-from mesh.data.event_store import event_store_table
+from mesh.data.event_store import event_store_table, snapshot_table
 from mesh.data.tables import mesh_tables
 from mesh.ids import uuid7
 from mesh.policy import Audience, MethodPolicy
@@ -21,6 +21,7 @@ from zoco.order.v1.order_events_pb2 import OrderCancelled, OrderPlaced
 METADATA = MetaData()
 TABLES = mesh_tables(METADATA)
 EVENTS = event_store_table(METADATA)
+SNAPSHOTS = snapshot_table(METADATA)
 ACCOUNT = Table(
     "account",
     METADATA,

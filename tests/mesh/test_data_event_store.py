@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mesh.data import Database, Transaction
-from mesh.data.event_store import NEW_STREAM, ConcurrencyConflict, EventStore, NewEvent, StoredEvent
+from mesh.data.event_store import NEW_STREAM, ConcurrencyConflict, EventStore, NewEvent, Snapshot, StoredEvent, Tail
 from mesh.errors import Aborted
 from tests.fixtures.servers import Postgres
-from tests.mesh.ledger import EVENTS, opened, prepare
+from tests.mesh.ledger import EVENTS, SNAPSHOTS, opened, prepare, scalar
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
-STORE = EventStore(EVENTS)
+STORE = EventStore(EVENTS, SNAPSHOTS, schema=2)
+OLDER, NEWER = (EventStore(EVENTS, SNAPSHOTS, schema=schema) for schema in (1, 3))
 
 
 @pytest.fixture
@@ -111,3 +112,96 @@ async def test_an_append_is_gone_with_its_transaction(database: Database) -> Non
 async def test_nothing_to_append_is_a_mistake(database: Database) -> None:
     with pytest.raises(ValueError, match="nothing"):
         await append(database, expected=NEW_STREAM)
+
+
+async def keep(database: Database, version: int, *, hour: int = 0, store: EventStore = STORE) -> Snapshot:
+    snapshot = Snapshot(version, f"as of {version}".encode(), NOON + timedelta(hours=hour))
+
+    async def work(tx: Transaction) -> None:
+        await store.keep(tx, "order-1", snapshot)
+
+    await database.transact(work)
+    return snapshot
+
+
+async def load_tail(database: Database, *, store: EventStore = STORE, until_hour: int | None = None) -> Tail:
+    until = None if until_hour is None else NOON + timedelta(hours=until_hour)
+    async with database.reading() as connection:
+        return await store.load_tail(connection, "order-1", until=until)
+
+
+def versions(tail: Tail) -> tuple[int | None, list[int]]:
+    return tail.snapshot.version if tail.snapshot else None, [each.version for each in tail.events]
+
+
+async def test_a_stream_is_read_from_its_newest_snapshot_on(database: Database) -> None:
+    await append(database, *(event(str(number), number) for number in range(1, 8)), expected=NEW_STREAM)
+    assert versions(await load_tail(database)) == (None, [1, 2, 3, 4, 5, 6, 7])
+    await keep(database, 2, hour=2)
+    newest = await keep(database, 5, hour=5)
+    tail = await load_tail(database)
+    assert tail.snapshot == newest
+    assert tail.events == await load(database, after=5)
+
+
+async def test_a_snapshot_of_the_last_version_leaves_nothing_to_fold(database: Database) -> None:
+    await append(database, event("placed"), event("paid"), expected=NEW_STREAM)
+    await keep(database, 2)
+    assert versions(await load_tail(database)) == (2, [])
+
+
+async def test_a_stream_that_is_not_there_has_no_tail(database: Database) -> None:
+    assert await load_tail(database) == Tail(None, [])
+
+
+async def test_the_past_begins_with_the_newest_snapshot_it_knew(database: Database) -> None:
+    await append(database, *(event(str(number), number) for number in range(1, 8)), expected=NEW_STREAM)
+    await keep(database, 2, hour=2)
+    await keep(database, 5, hour=5)
+    for hour, expected in {
+        0: (None, []),
+        1: (None, [1]),
+        2: (2, []),
+        4: (2, [3, 4]),
+        5: (5, []),
+        6: (5, [6]),
+        99: (5, [6, 7]),
+    }.items():
+        assert versions(await load_tail(database, until_hour=hour)) == expected
+
+
+async def test_the_past_from_a_snapshot_has_no_gap_even_if_a_clock_went_back(database: Database) -> None:
+    await append(database, event("1", 1), event("2", 2), event("3", 9), event("4", 3), expected=NEW_STREAM)
+    await keep(database, 2, hour=2)
+    assert versions(await load_tail(database, until_hour=5)) == (2, [])
+
+
+async def test_a_snapshot_of_another_form_is_passed_over_and_an_older_one_replaced(database: Database) -> None:
+    await append(database, *(event(str(number)) for number in range(1, 8)), expected=NEW_STREAM)
+    await keep(database, 3, store=OLDER)
+    await keep(database, 6, store=NEWER)
+    assert versions(await load_tail(database)) == (None, [1, 2, 3, 4, 5, 6, 7])
+    await keep(database, 5)
+    assert versions(await load_tail(database)) == (5, [6, 7])
+    # During an update both codes run: the newer one keeps its own, the older one does without.
+    assert versions(await load_tail(database, store=NEWER)) == (6, [7])
+    assert versions(await load_tail(database, store=OLDER)) == (None, [1, 2, 3, 4, 5, 6, 7])
+    assert await scalar(database, "SELECT array_agg(version ORDER BY version) FROM snapshots") == [5, 6]
+
+
+async def test_a_snapshot_is_gone_with_its_transaction(database: Database) -> None:
+    async def work(tx: Transaction) -> None:
+        await STORE.append(tx, "order-1", [event("placed")], NEW_STREAM)
+        await STORE.keep(tx, "order-1", Snapshot(1, b"placed", NOON))
+        raise ConnectionError("the process dies here")
+
+    with pytest.raises(ConnectionError):
+        await database.transact(work)
+    assert await load_tail(database) == Tail(None, [])
+
+
+async def test_a_store_without_snapshots_reads_the_events(database: Database) -> None:
+    await append(database, event("placed"), event("paid"), expected=NEW_STREAM)
+    assert versions(await load_tail(database, store=EventStore(EVENTS))) == (None, [1, 2])
+    with pytest.raises(LookupError):
+        await keep(database, 2, store=EventStore(EVENTS))

@@ -219,5 +219,5 @@ async def shop(surroundings: Surroundings) -> Shop:
     """A shop with a process of order that knows of no order."""
     fresh = surroundings.shop()
     fresh.running = surroundings.standing
-    await fresh.change("TRUNCATE events, saga, orders, shipping_address, outbox, idempotency")
+    await fresh.change("TRUNCATE events, snapshots, saga, orders, shipping_address, outbox, idempotency")
     return fresh

@@ -50,16 +50,16 @@ SHIPPED = (*CONFIRMED, OrderShipped(DHL))
 DELIVERED = (*SHIPPED, OrderDelivered())
 DECLINED = (*RESERVED, PaymentDeclined("insufficient_funds"))
 REJECTED = (*DECLINED, StockReleased(), OrderRejected())
-ALL_BACK = RefundRequested("", 1, TOTAL, "no", Cause.CANCELLATION)
-CANCELLED = (*CONFIRMED, CancellationRequested("no"), ALL_BACK, RefundMade(1), StockReleased(), OrderCancelled())
+ALL_BACK = RefundRequested("", 1, TOTAL, "no", Cause.CANCELLATION, BUYER)
+CANCELLED = (*CONFIRMED, CancellationRequested("no", BUYER), ALL_BACK, RefundMade(1), StockReleased(), OrderCancelled())
 
 
 def refund(amount: str | None) -> RefundMoney:
-    return RefundMoney("r1", None if amount is None else euros(amount), "broken")
+    return RefundMoney("r1", None if amount is None else euros(amount), "broken", BUYER)
 
 
 def decision(number: int, amount: str) -> RefundRequested:
-    return RefundRequested("r1", number, euros(amount), "broken", Cause.DECISION)
+    return RefundRequested("r1", number, euros(amount), "broken", Cause.DECISION, BUYER)
 
 
 def test_an_order_costs_the_sum_of_its_lines() -> None:
@@ -91,36 +91,38 @@ def test_no_history_is_no_order() -> None:
     ids=["reserving", "authorizing", "capturing"],
 )
 def test_before_the_money_is_taken_a_cancel_is_only_noted(history: tuple[Event, ...]) -> None:
-    assert when(given(*history), Cancel("changed my mind")) == (CancellationRequested("changed my mind"),)
+    assert when(given(*history), Cancel("changed my mind", BUYER)) == (CancellationRequested("changed my mind", BUYER),)
 
 
 @pytest.mark.parametrize("history", [CAPTURED, CONFIRMED], ids=["captured", "confirmed"])
 def test_after_the_money_was_taken_a_cancel_gives_all_of_it_back(history: tuple[Event, ...]) -> None:
-    assert when(given(*history), Cancel("no")) == (CancellationRequested("no"), ALL_BACK)
+    assert when(given(*history), Cancel("no", BUYER)) == (CancellationRequested("no", BUYER), ALL_BACK)
 
 
 def test_a_cancel_after_a_partial_refund_gives_the_rest_back() -> None:
     order = given(*CONFIRMED, decision(1, "5.00"), RefundMade(1))
-    assert when(order, Cancel("no")) == (
-        CancellationRequested("no"),
-        RefundRequested("", 2, euros("16.00"), "no", Cause.CANCELLATION),
+    assert when(order, Cancel("no", BUYER)) == (
+        CancellationRequested("no", BUYER),
+        RefundRequested("", 2, euros("16.00"), "no", Cause.CANCELLATION, BUYER),
     )
 
 
 def test_a_cancel_after_a_whole_refund_gives_nothing_more_back() -> None:
-    assert when(given(*CONFIRMED, decision(1, "21.00")), Cancel("no")) == (CancellationRequested("no"),)
+    assert when(given(*CONFIRMED, decision(1, "21.00")), Cancel("no", BUYER)) == (CancellationRequested("no", BUYER),)
 
 
 def test_a_cancelled_order_remembers_whether_it_had_been_confirmed() -> None:
-    assert given(*CANCELLED).ending == CalledOff("no", was_confirmed=True)
-    assert given(*CAPTURED, CancellationRequested("no")).ending == CalledOff("no", was_confirmed=False)
+    assert given(*CANCELLED).ending == CalledOff("no", was_confirmed=True, requested_by=BUYER)
+    assert given(*CAPTURED, CancellationRequested("no", BUYER)).ending == CalledOff(
+        "no", was_confirmed=False, requested_by=BUYER
+    )
 
 
 @pytest.mark.parametrize(
     ("history", "command"),
     [
-        ((*CONFIRMED, CancellationRequested("no")), Cancel("really")),
-        (CANCELLED, Cancel("really")),
+        ((*CONFIRMED, CancellationRequested("no", BUYER)), Cancel("really", BUYER)),
+        (CANCELLED, Cancel("really", BUYER)),
         (SHIPPED, Ship(DHL)),
         (DELIVERED, Ship(DHL)),
         (DELIVERED, Deliver()),
@@ -133,13 +135,13 @@ def test_what_was_done_before_changes_nothing(history: tuple[Event, ...], comman
 @pytest.mark.parametrize(
     ("history", "command"),
     [
-        (SHIPPED, Cancel("late")),
-        (DELIVERED, Cancel("late")),
-        (DECLINED, Cancel("late")),
-        (REJECTED, Cancel("late")),
+        (SHIPPED, Cancel("late", BUYER)),
+        (DELIVERED, Cancel("late", BUYER)),
+        (DECLINED, Cancel("late", BUYER)),
+        (REJECTED, Cancel("late", BUYER)),
         ((PLACED,), Ship(DHL)),
         (CAPTURED, Ship(DHL)),
-        ((*CONFIRMED, CancellationRequested("no")), Ship(DHL)),
+        ((*CONFIRMED, CancellationRequested("no", BUYER)), Ship(DHL)),
         (CANCELLED, Ship(DHL)),
         (SHIPPED, Ship(Shipment("UPS", "7"))),
         (CONFIRMED, Deliver()),
@@ -184,7 +186,7 @@ def test_money_can_be_given_back_whenever_it_was_taken(state: tuple[Event, ...])
         (CONFIRMED, "0.00"),
         (CONFIRMED, "-1.00"),
         (CANCELLED, "0.01"),
-        ((*CONFIRMED, CancellationRequested("no"), ALL_BACK), "0.01"),
+        ((*CONFIRMED, CancellationRequested("no", BUYER), ALL_BACK), "0.01"),
     ],
 )
 def test_never_more_is_given_back_than_was_taken(history: tuple[Event, ...], amount: str | None) -> None:
@@ -199,7 +201,7 @@ def test_a_refund_that_payment_refused_can_be_asked_for_again() -> None:
 
 def test_a_refund_is_in_the_currency_of_the_order() -> None:
     with pytest.raises(CurrencyMismatch):
-        decide(given(*CONFIRMED), RefundMoney("r1", Money("USD", 100), ""))
+        decide(given(*CONFIRMED), RefundMoney("r1", Money("USD", 100), "", BUYER))
 
 
 @pytest.mark.parametrize("history", [(PLACED,), RESERVED])
@@ -207,7 +209,9 @@ def test_before_the_pivot_a_checkout_is_given_up(history: tuple[Event, ...]) -> 
     assert when(given(*history), GiveUp()) == (CheckoutTimedOut(),)
 
 
-@pytest.mark.parametrize("history", [AUTHORIZED, CAPTURED, CONFIRMED, REJECTED, (PLACED, CancellationRequested(""))])
+@pytest.mark.parametrize(
+    "history", [AUTHORIZED, CAPTURED, CONFIRMED, REJECTED, (PLACED, CancellationRequested("", BUYER))]
+)
 def test_from_the_pivot_on_nobody_gives_up(history: tuple[Event, ...]) -> None:
     assert when(given(*history), GiveUp()) == ()
 
@@ -218,7 +222,7 @@ def test_from_the_pivot_on_nobody_gives_up(history: tuple[Event, ...]) -> None:
         ((PLACED,), State.PENDING),
         (CAPTURED, State.PENDING),
         (CONFIRMED, State.CONFIRMED),
-        ((*CONFIRMED, CancellationRequested("no"), ALL_BACK), State.CONFIRMED),
+        ((*CONFIRMED, CancellationRequested("no", BUYER), ALL_BACK), State.CONFIRMED),
         (SHIPPED, State.SHIPPED),
         (DELIVERED, State.DELIVERED),
         (DECLINED, State.PENDING),

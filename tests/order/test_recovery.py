@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from tests.fixtures.servers import until
+from tests.harness import refused
 from tests.order.conftest import Person, Shop, State
 from tests.order.neighbours import AWAY, Disturbed
 
@@ -140,6 +141,43 @@ async def test_an_order_that_is_being_driven_stays_with_its_driver(neighbourhood
         gate.opened.set()
         assert (await creating).state == State.CONFIRMED
         assert shop.payment.calls["Capture"] == 1
+
+
+async def test_an_order_of_unknown_events_is_set_aside_and_others_go_on(neighbourhood: Shop) -> None:
+    """A newer process wrote it, and this one took it over; when one comes that knows the event, it goes on."""
+    shop = neighbourhood
+    async with abandoned() as callers, shop.open(**ABRUPT, ZOCO_ORDER_ANSWER_WITHIN=0.1):
+        buyer = shop.customer()
+        foreign = await stuck(shop, buyer, callers, shop.payment, "Capture", effect=False)
+        plain = await stuck(shop, buyer, callers, shop.payment, "Capture", effect=False)
+        newer = "UPDATE events SET type = 'zoco.order.storage.v9.StockReserved' WHERE version = 2 AND stream_id = :id"
+        await shop.change(newer, id=foreign)
+
+    async with shop.open(ZOCO_ORDER_SET_ASIDE=600) as old:
+        buyer = shop.customer(buyer.user_id)
+        await buyer.settled(plain, State.CONFIRMED)
+        [aside] = await until(lambda: shop.rows("SELECT order_id::text AS id, step, error FROM saga WHERE set_aside"))
+        assert (aside.id, aside.step) == (foreign, "capture")
+        why = f"order {foreign}, event 2: zoco.order.storage.v9.StockReserved is no event this process knows"
+        assert aside.error == why
+        assert await shop.rows("SELECT 1 FROM saga WHERE next_at > clock_timestamp() + interval '9 minutes'")
+        registry = old.running.runtime.registry
+        await until(lambda: registry.get_sample_value("orders_set_aside") == 1)
+        # It holds up nobody: what is placed now is decided, and the order itself can still be looked at.
+        assert (await buyer.create((shop.tea, 1))).state == State.CONFIRMED
+        assert (await buyer.get(foreign)).state == State.PENDING
+        assert (await refused(buyer.cancel(foreign))).reason == "INTERNAL_ERROR"
+        assert foreign not in shop.payment.charges
+
+    async with shop.open() as newer_code:
+        known = "UPDATE events SET type = 'zoco.order.storage.v1.StockReserved' WHERE version = 2 AND stream_id = :id"
+        await shop.change(known, id=foreign)
+        await shop.change("UPDATE saga SET next_at = clock_timestamp()")
+        await shop.customer(buyer.user_id).settled(foreign, State.CONFIRMED)
+        registry = newer_code.running.runtime.registry
+        await until(lambda: registry.get_sample_value("orders_set_aside") == 0)
+        assert shop.payment.charges[foreign] == shop.payment.charges[plain] == 1
+        await shop.at_rest()
 
 
 async def test_forty_orders_are_shared_by_two_processes(neighbourhood: Shop) -> None:

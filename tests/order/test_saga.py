@@ -58,15 +58,15 @@ from services.order.state import Order, Payment, RefundState, State, Stock
 from tests.order.given import BUYER, CUP, NOON, PLACED, TEA, TOTAL, after, euros, given
 
 SHORT: Final = (Shortage(TEA.product_id, "1 available, 2 wanted"),)
-CALLED_OFF: Final = CancellationRequested("no")
+CALLED_OFF: Final = CancellationRequested("no", BUYER)
 TIMED_OUT: Final = CheckoutTimedOut()
 RESERVED: Final = (PLACED, StockReserved())
 AUTHORIZED: Final = (*RESERVED, PaymentAuthorized("p1"))
 CAPTURED: Final = (*AUTHORIZED, PaymentCaptured(TOTAL))
 CONFIRMED: Final = (*CAPTURED, StockCommitted(), OrderConfirmed())
-PART: Final = RefundRequested("r1", 1, euros("5.00"), "broken", Cause.DECISION)
-ALL: Final = RefundRequested("", 1, TOTAL, "no", Cause.CANCELLATION)
-REST: Final = RefundRequested("", 2, euros("16.00"), "no", Cause.CANCELLATION)
+PART: Final = RefundRequested("r1", 1, euros("5.00"), "broken", Cause.DECISION, BUYER)
+ALL: Final = RefundRequested("", 1, TOTAL, "no", Cause.CANCELLATION, BUYER)
+REST: Final = RefundRequested("", 2, euros("16.00"), "no", Cause.CANCELLATION, BUYER)
 
 RESERVE: Final = Reserve((TEA, CUP))
 AUTHORIZE: Final = Authorize(BUYER, TOTAL)
@@ -206,9 +206,9 @@ def replies_to(step: Step) -> list[Reply]:
 
 
 COMMANDS: Final[list[Command]] = [
-    Cancel("no"),
-    RefundMoney("r1", euros("5.00"), "broken"),
-    RefundMoney("r2", None, "broken"),
+    Cancel("no", BUYER),
+    RefundMoney("r1", euros("5.00"), "broken", BUYER),
+    RefundMoney("r2", None, "broken", BUYER),
     Ship(Shipment("DHL", "42")),
     Deliver(),
     GiveUp(),
@@ -318,6 +318,6 @@ def test_every_order_comes_to_rest_when_its_neighbours_answer() -> None:
 def test_before_it_is_shipped_an_order_can_always_be_called_off() -> None:
     for start, _ in WAYS:
         if start.state in {State.PENDING, State.CONFIRMED} and start.ending is None:
-            end = driven(after(start, *decide(start, Cancel("no"))))
+            end = driven(after(start, *decide(start, Cancel("no", BUYER))))
             assert end.state is State.CANCELLED
             assert end.refunded == end.captured

@@ -4,7 +4,7 @@ isort:skip_file
 What an order remembers of itself: the events of its stream, private to the order service. What others may know is order_events.proto.
 
 A stored event is never changed, and its type is its message's full name, version included. A field may be added; a change of meaning makes a
-message in zoco.order.storage.v2, and services/order/wire.py lifts the old one when it is read. Addresses, tokens and names of persons
+message in zoco.order.storage.v2, and services/order/upcasters.py lifts the old one when it is read. Addresses, tokens and names of persons
 never stand here: history cannot be erased.
 """
 
