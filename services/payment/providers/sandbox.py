@@ -35,7 +35,9 @@ from services.payment.providers.port import (
     NotDone,
     OutcomeUnknown,
     Report,
+    Request,
     SignatureInvalid,
+    Statement,
 )
 from services.payment.tables import ledger, stumble
 
@@ -106,9 +108,9 @@ class Sandbox:
 
         return _authorization(await self._transact(enter, named="sandbox.authorize"))
 
-    async def find_authorization(self, *, key: str) -> Authorization | None:
+    async def find_authorization(self, request: Request) -> Authorization | None:
         """What became of an authorization; see Provider."""
-        entry = await self._find(key)
+        entry = await self._find(request.key)
         return None if entry is None else _authorization(entry)
 
     async def capture(self, *, key: str, reference: str, amount: Money) -> None:
@@ -129,7 +131,14 @@ class Sandbox:
             raise OutcomeUnknown("the answer was lost, as tok_charged_then_timeout asks for")
         _require_ok(entry)
 
-    async def void(self, *, key: str, order_id: str, reference: str) -> None:  # noqa: ARG002 - the port has it
+    async def void(
+        self,
+        *,
+        key: str,
+        order_id: str,
+        reference: str,  # noqa: ARG002 - the port has it
+        amount: Money,  # noqa: ARG002 - the port has it
+    ) -> None:
         """Gives a hold up; see Provider. The sandbox refers to an authorization by its order."""
 
         async def enter(tx: Transaction) -> _Entry:
@@ -139,7 +148,14 @@ class Sandbox:
 
         _require_ok(await self._transact(enter, named="sandbox.void"))
 
-    async def refund(self, *, key: str, reference: str, amount: Money) -> None:
+    async def refund(
+        self,
+        *,
+        key: str,
+        order_id: str,  # noqa: ARG002 - the port has it
+        reference: str,
+        amount: Money,
+    ) -> None:
         """Gives a taken amount back; see Provider."""
 
         async def enter(tx: Transaction) -> _Entry:
@@ -153,12 +169,26 @@ class Sandbox:
 
         _require_ok(await self._transact(enter, named="sandbox.refund"))
 
-    async def is_done(self, *, key: str) -> bool:
+    async def is_done(self, request: Request) -> bool:
         """Whether a request took effect; see Provider."""
-        entry = await self._find(key)
+        entry = await self._find(request.key)
         if entry is not None:
             _require_ok(entry)
         return entry is not None
+
+    async def statement(
+        self,
+        *,
+        order_id: str,
+        reference: str,  # noqa: ARG002 - the port has it
+        currency: str,
+    ) -> Statement | None:
+        """What the book says of an order; see Provider."""
+
+        async def add_up(tx: Transaction) -> Statement | None:
+            return await _add_up(tx, order_id, currency)
+
+        return await self._read(add_up)
 
     def read_report(self, body: bytes, headers: Mapping[str, str]) -> Report:
         """Reads a report after checking its signature; see Provider."""
@@ -185,7 +215,14 @@ class Sandbox:
         async def enter(tx: Transaction) -> _Entry | None:
             return await _read(tx, key)
 
-        return await self._transact(enter)
+        return await self._read(enter)
+
+    async def _read(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """A commit that may have failed loses nothing where nothing was written."""
+        try:
+            return await self._transact(work)
+        except OutcomeUnknown as lost:
+            raise NotDone("the sandbox cannot read its book now") from lost
 
     async def _transact(self, work: Callable[[Transaction], Awaitable[T]], *, named: str = "") -> T:
         try:
@@ -274,6 +311,26 @@ async def _refundable(tx: Transaction, reference: str, currency: str) -> Money:
         ledger.c.currency == currency,
     )
     return Money(currency, int((await tx.execute(total)).scalar_one()))
+
+
+async def _add_up(tx: Transaction, reference: str, currency: str) -> Statement | None:
+    """All entries of an order in one sum. A void writes no amount: it gives up whatever is held."""
+    entries = (
+        select(ledger.c.operation, func.sum(ledger.c.amount).filter(ledger.c.outcome == OK).label("amount"))
+        .where(ledger.c.reference == reference, ledger.c.currency.in_((currency, NO_CURRENCY)))
+        .group_by(ledger.c.operation)
+    )
+    rows = (await tx.execute(entries)).all()
+    if not rows:
+        return None
+    sums = {row.operation: Money(currency, int(row.amount)) for row in rows if row.amount is not None}
+    nothing = Money.zero(currency)
+    gone = "VOID" in sums or "CAPTURE" in sums
+    return Statement(
+        held=nothing if gone else sums.get("AUTHORIZE", nothing),
+        taken=sums.get("CAPTURE", nothing),
+        given_back=sums.get("REFUND", nothing),
+    )
 
 
 def _done(reference: str, operation: str) -> Select[tuple[str]]:
