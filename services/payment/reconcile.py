@@ -16,6 +16,7 @@ from mesh.errors import MeshError
 from mesh.logs import configure_logs
 from mesh.settings import load_settings
 from services.payment import reconciliation_store
+from services.payment.reconciliation import Position
 from services.payment.settings import PaymentSettings
 from services.payment.wiring import wire
 
@@ -30,7 +31,7 @@ async def run_once(settings: PaymentSettings, look_back: timedelta) -> int:
     database = Database(settings.database_url.get_secret_value(), workload="payment")
     wired = wire(settings, database=database, clock=utc_now, registry=CollectorRegistry())
     try:
-        outcome, _ = await wired.reconciliation.round(since=utc_now() - look_back)
+        outcome, _ = await wired.reconciliation.round(Position(utc_now() - look_back))
         async with database.reading() as connection:
             unresolved = await reconciliation_store.count_unresolved(connection)
     except MeshError as failed:

@@ -57,6 +57,15 @@ class Outcome:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Up to where rounds have looked. Kept in memory: who starts anew looks back a while."""
+
+    since: datetime
+    again: frozenset[str] = frozenset()
+    """Payments that could not be compared, because something was under way or nobody answered."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reconciliation:
     """The use cases of reconciliation. Several processes may run it at once: it repeats what others did, no more."""
@@ -66,11 +75,11 @@ class Reconciliation:
     clock: Clock
     metrics: PaymentMetrics
 
-    async def round(self, *, since: datetime) -> tuple[Outcome, datetime]:
+    async def round(self, position: Position) -> tuple[Outcome, Position]:
         """Looks at every payment that has an attempt left open, that moved since a time, or that is in discrepancy.
 
         Returns:
-            What came of it, and since when the next round has to look.
+            What came of it, and from where the next round goes on.
 
         Raises:
             Unavailable: The database cannot be reached.
@@ -78,7 +87,7 @@ class Reconciliation:
         until = self.clock() - LEFT_OPEN
         async with self.database.reading() as connection:
             stuck = await store.with_open_attempts(connection, before=until)
-            moved = await store.moved(connection, after=since, until=until)
+            moved = await store.moved(connection, after=position.since, until=until)
             disputed = await store.in_discrepancy(connection)
         gate = asyncio.Semaphore(AT_ONCE)
 
@@ -86,10 +95,11 @@ class Reconciliation:
             async with gate:
                 return await self._look_quietly(payment_id)
 
-        ids = list(dict.fromkeys((*stuck, *disputed, *moved)))
-        outcome = sum(await asyncio.gather(*(look(each) for each in ids)), Outcome())
+        ids = list(dict.fromkeys((*stuck, *disputed, *position.again, *moved)))
+        outcomes = await asyncio.gather(*(look(each) for each in ids))
         await self._show()
-        return outcome, since if outcome.unanswered else max(since, until)
+        again = frozenset(each for each, outcome in zip(ids, outcomes, strict=True) if not outcome.compared)
+        return sum(outcomes, Outcome()), Position(max(position.since, until), again)
 
     async def look_at_report(self, provider: str, report: Report) -> None:
         """Looks at the payment that a provider's report is about; does nothing if there is none of ours.

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from mesh.clock import Clock
 from mesh.errors import MeshError
 from mesh.logs import logger
-from services.payment.reconciliation import Reconciliation
+from services.payment.reconciliation import Position, Reconciliation
 
 FIRST_ROUND: Final = timedelta(seconds=15)
 """How long after the start the first round comes, at most: what a process that died left open is not left for long."""
@@ -27,11 +27,11 @@ class Closable(Protocol):
 
 async def reconcile(reconciliation: Reconciliation, clock: Clock, *, every: timedelta) -> None:
     """Runs a round every so often, as long as the process lives."""
-    since = clock() - LOOK_BACK
+    position = Position(clock() - LOOK_BACK)
     await asyncio.sleep(min(every, FIRST_ROUND).total_seconds())
     while True:
         try:
-            outcome, since = await reconciliation.round(since=since)
+            outcome, position = await reconciliation.round(position)
         except MeshError as error:
             _log.warning("nothing was reconciled", reason=str(error))
         else:

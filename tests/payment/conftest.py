@@ -1,9 +1,13 @@
-"""Providers to test against: the sandbox on a database of its own, and Stripe by stripe-mock."""
+"""A payment service that runs in the test's process, and Stripe by stripe-mock."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from services.payment.__main__ import build
+from services.payment.settings import PaymentSettings
+from tests.harness import Harness, ServiceUnderTest
+from tests.payment.given import SECRET, Looking, Order
 from tests.payment.stripe_servers import RememberingStripe, running_stripe_mock
 
 
@@ -19,3 +23,27 @@ async def remembering_stripe(stripe_mock: str) -> AsyncIterator[RememberingStrip
     """stripe-mock behind a server of ours that remembers."""
     async with RememberingStripe(stripe_mock).serving() as serving:
         yield serving
+
+
+@pytest.fixture
+async def payments(harness: Harness) -> AsyncIterator[ServiceUnderTest]:
+    async with harness.running(
+        "payment",
+        build,
+        settings=PaymentSettings,
+        ZOCO_SANDBOX_WEBHOOK_SECRET=SECRET,
+        ZOCO_SANDBOX_SLOW_SECONDS=0.2,
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def order(payments: ServiceUnderTest) -> Order:
+    return Order(payments)
+
+
+@pytest.fixture
+async def looking(payments: ServiceUnderTest) -> AsyncIterator[Looking]:
+    reconciliation = Looking(payments)
+    yield reconciliation
+    await reconciliation.close()

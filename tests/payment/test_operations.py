@@ -3,11 +3,8 @@
 import asyncio
 import hashlib
 import hmac
-import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 import grpc
 import pytest
@@ -17,78 +14,13 @@ from sqlalchemy import text
 
 from mesh.errors import MeshError, from_rpc_error
 from mesh.ids import uuid7
-from services.payment.__main__ import build
-from services.payment.settings import PaymentSettings
-from tests.harness import Harness, ServiceUnderTest, Tokens
+from tests.harness import ServiceUnderTest, Tokens
+from tests.payment.given import SECRET, TWENTY, Order, events, ledger
 from zoco.payment.v1 import payment_pb2
 from zoco.payment.v1 import payment_service_pb2 as service
 from zoco.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 
 State = payment_pb2.Payment
-TWENTY = Money(currency_code="EUR", units=20)
-SECRET = "a secret for tests"
-
-_keys = itertools.count()
-
-
-@pytest.fixture
-async def payments(harness: Harness) -> AsyncIterator[ServiceUnderTest]:
-    async with harness.running(
-        "payment",
-        build,
-        settings=PaymentSettings,
-        ZOCO_SANDBOX_WEBHOOK_SECRET=SECRET,
-        ZOCO_SANDBOX_SLOW_SECONDS=0.2,
-    ) as running:
-        yield running
-
-
-class Order:
-    """The order service's side of one order's payment."""
-
-    def __init__(self, payments: ServiceUnderTest) -> None:
-        self._stub = PaymentServiceStub(payments.channel("order"))
-        self.id = uuid7()
-        self.user_id = uuid7()
-
-    async def authorize(self, card: str = "tok_visa", *, key: str | None = None, amount: Money = TWENTY) -> Any:
-        request = service.AuthorizeRequest(order_id=self.id, user_id=self.user_id, amount=amount, payment_token=card)
-        return await self._call(self._stub.Authorize, request, key)
-
-    async def capture(self, *, key: str | None = None) -> Any:
-        return await self._call(self._stub.Capture, service.CaptureRequest(order_id=self.id), key)
-
-    async def void(self, *, key: str | None = None) -> Any:
-        return await self._call(self._stub.Void, service.VoidRequest(order_id=self.id), key)
-
-    async def refund(self, units: int, *, key: str | None = None, currency: str = "EUR") -> Any:
-        amount = Money(currency_code=currency, units=units)
-        return await self._call(self._stub.Refund, service.RefundRequest(order_id=self.id, amount=amount), key)
-
-    async def _call(self, method: Any, request: Any, key: str | None) -> Any:
-        try:
-            return await method(request, metadata=(("idempotency-key", key or f"key-{next(_keys)}"),))
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
-
-
-@pytest.fixture
-def order(payments: ServiceUnderTest) -> Order:
-    return Order(payments)
-
-
-async def ledger(payments: ServiceUnderTest, order: Order) -> Sequence[tuple[str, str]]:
-    """What the provider's own book says of an order."""
-    statement = text("SELECT operation, outcome FROM sandbox.ledger WHERE reference = :reference ORDER BY create_time")
-    async with payments.database.reading() as connection:
-        return [tuple(row) for row in await connection.execute(statement, {"reference": order.id})]
-
-
-async def events(payments: ServiceUnderTest) -> Sequence[str]:
-    """What was published, in order."""
-    async with payments.database.reading() as connection:
-        rows = await connection.execute(text("SELECT type FROM outbox ORDER BY id"))
-        return [row.type.rpartition(".")[2] for row in rows]
 
 
 async def test_an_amount_is_held_and_taken(payments: ServiceUnderTest, order: Order) -> None:
