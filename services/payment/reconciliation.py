@@ -17,6 +17,7 @@ from mesh.errors import FailedPrecondition, MeshError
 from mesh.logs import logger
 from services.payment import reconciliation_store as store
 from services.payment.app import Payments
+from services.payment.asking import unknown
 from services.payment.comparison import Contradiction, Kind, compare
 from services.payment.domain import Payment
 from services.payment.metrics import PaymentMetrics
@@ -151,8 +152,7 @@ class Reconciliation:
                 order_id=payment.order_id, reference=payment.reference, currency=payment.amount.currency
             )
         except NotDone as failed:
-            _log.warning("a provider cannot be asked", provider=payment.provider, reason=str(failed))
-            return Outcome(unanswered=1)
+            raise unknown() from failed
         found = [*contradictions, *compare(payment, statement)]
         changes = await self._write(payment, attempts, found)
         if changes is None:

@@ -199,7 +199,9 @@ class RememberingStripe:
                 return _unexpected_state(intent)
             case "cancel":
                 intent.update(status="canceled", amount_capturable=0, cancellation_reason=None)
-        return 200, self._shown(intent, form)
+                return 200, dict(intent)
+            case _:
+                return 200, self._shown(intent, form)
 
     def _create(self, form: Mapping[str, str], like: dict[str, Any]) -> Answer:
         intent = {
