@@ -144,9 +144,8 @@ class RememberingStripe:
     async def _handle(self, request: h11.Request, body: bytes) -> tuple[Answer | None, bool]:
         method, target = request.method.decode(), request.target.decode()
         headers = {name.decode(): value.decode() for name, value in request.headers}
-        passed = {
-            name: headers[name] for name in ("authorization", "content-type", "stripe-version") if name in headers
-        }
+        judging = ("authorization", "content-type", "stripe-version")
+        passed: dict[str, str] = {name: headers[name] for name in judging if name in headers}
         judged = await self._mock.request(method, target, content=body, headers=passed)
         if judged.status_code >= 400:
             return (judged.status_code, judged.json()), False

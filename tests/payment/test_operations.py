@@ -6,6 +6,7 @@ import hmac
 import json
 import random
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -122,7 +123,7 @@ async def test_what_a_process_that_died_left_open_is_finished_by_the_repeat(
             await order.capture()
         key = await left_open(payments, order, operation)
     asked = looking.provider
-    repeat = {
+    repeat: dict[str, tuple[Callable[[], Awaitable[Any]], Callable[[], Awaitable[Any]], Any]] = {
         "authorize": (
             lambda: asked.authorize(key=key, order_id=order.id, token="tok_error_once", amount=AMOUNT),
             lambda: order.authorize("tok_error_once", key="k"),
