@@ -5,8 +5,8 @@ order's, and it can be repeated by whoever knows order and amount. The second co
 attempt's key. So an order's intent can always be found, and its state says what became of a request whose answer was
 lost; and a void that overtakes its authorization cancels the intent, which no late confirmation can undo.
 
-Stripe keeps a key for 24 hours at least. Nothing here depends on a key that is older: what was asked before is looked
-for first (docs/decisions/023).
+Stripe keeps a key for 24 hours at least. What may be asked again later is looked for first; an authorization is not,
+because its caller gives up within minutes (docs/decisions/023).
 """
 
 import json
