@@ -21,7 +21,7 @@ from services.payment.asking import unknown
 from services.payment.comparison import Contradiction, Kind, compare
 from services.payment.domain import Payment
 from services.payment.metrics import PaymentMetrics
-from services.payment.providers.port import NotDone, Report
+from services.payment.providers.port import Account, NotDone, Report
 from services.payment.store import Attempt, AttemptState
 
 LEFT_OPEN: Final = timedelta(minutes=1)
@@ -29,6 +29,9 @@ LEFT_OPEN: Final = timedelta(minutes=1)
 
 AT_ONCE: Final = 4
 """How many payments are looked at at a time: a provider limits how often it may be asked."""
+
+BATCH: Final = 500
+"""How many payments are compared with one question."""
 
 _log = logger("services.payment")
 
@@ -90,17 +93,17 @@ class Reconciliation:
             stuck = await store.with_open_attempts(connection, before=until)
             moved = await store.moved(connection, after=position.since, until=until)
             disputed = await store.in_discrepancy(connection)
-        gate = asyncio.Semaphore(AT_ONCE)
-
-        async def look(payment_id: str) -> Outcome:
-            async with gate:
-                return await self._look_quietly(payment_id)
-
         ids = list(dict.fromkeys((*stuck, *disputed, *position.again, *moved)))
-        outcomes = await asyncio.gather(*(look(each) for each in ids))
+        outcome, again = Outcome(), set[str]()
+        for start in range(0, len(ids), BATCH):
+            batch = ids[start : start + BATCH]
+            agreeing, unanswered = await self._compare_together(batch)
+            rest = [each for each in batch if each not in agreeing | unanswered]
+            outcomes = await self._look_at_each(rest)
+            again |= unanswered | {each for each, one in zip(rest, outcomes, strict=True) if not one.compared}
+            outcome = sum(outcomes, outcome + Outcome(compared=len(agreeing), unanswered=len(unanswered)))
         await self._show()
-        again = frozenset(each for each, outcome in zip(ids, outcomes, strict=True) if not outcome.compared)
-        return sum(outcomes, Outcome()), Position(max(position.since, until), again)
+        return outcome, Position(max(position.since, until), frozenset(again))
 
     async def look_at_report(self, provider: str, report: Report) -> None:
         """Looks at the payment that a provider's report is about; does nothing if there is none of ours.
@@ -148,12 +151,10 @@ class Reconciliation:
         if attempts and not contradictions:
             return Outcome()  # what is under way may stand on one side only
         try:
-            statement = await self.payments.providers[payment.provider].statement(
-                order_id=payment.order_id, reference=payment.reference, currency=payment.amount.currency
-            )
+            said = await self.payments.providers[payment.provider].statements([_account(payment)])
         except NotDone as failed:
             raise unknown() from failed
-        found = [*contradictions, *compare(payment, statement)]
+        found = [*contradictions, *compare(payment, said.get(payment.order_id))]
         changes = await self._write(payment, attempts, found)
         if changes is None:
             return Outcome()  # it moved meanwhile: the next round sees how it stands
@@ -180,6 +181,38 @@ class Reconciliation:
 
         return await self.database.transact(write)
 
+    async def _compare_together(self, payment_ids: Sequence[str]) -> tuple[set[str], set[str]]:
+        """Finds out with one question a provider which of these payments agree with its ledger: nearly all do.
+
+        Returns:
+            Those that agree, and those whose provider cannot be asked now. The rest is to be looked at one by one.
+        """
+        async with self.database.reading() as connection:
+            payments = await store.at_rest(connection, payment_ids)
+        agreeing, unanswered = set[str](), set[str]()
+        for name, provider in self.payments.providers.items():
+            mine = [payment for payment in payments if payment.provider == name]
+            try:
+                said = await provider.statements([_account(payment) for payment in mine]) if mine else {}
+            except NotDone as failed:
+                _log.warning("a provider cannot be asked", provider=name, reason=str(failed))
+                unanswered |= {payment.id for payment in mine}
+                continue
+            except Exception:  # noqa: BLE001 - one of them is at fault, and each is looked at for itself
+                _log.exception("statements cannot be read", provider=name)
+                continue
+            agreeing |= {payment.id for payment in mine if not compare(payment, said.get(payment.order_id))}
+        return agreeing, unanswered
+
+    async def _look_at_each(self, payment_ids: Sequence[str]) -> Sequence[Outcome]:
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def look(payment_id: str) -> Outcome:
+            async with gate:
+                return await self._look_quietly(payment_id)
+
+        return await asyncio.gather(*(look(each) for each in payment_ids))
+
     async def _look_quietly(self, payment_id: str) -> Outcome:
         """One payment that cannot be looked at keeps nobody else from it."""
         try:
@@ -193,6 +226,10 @@ class Reconciliation:
     async def _show(self) -> None:
         async with self.database.reading() as connection:
             self.metrics.discrepancies.set(await store.count_unresolved(connection))
+
+
+def _account(payment: Payment) -> Account:
+    return Account(order_id=payment.order_id, reference=payment.reference, currency=payment.amount.currency)
 
 
 def _is_uuid(text: str) -> bool:

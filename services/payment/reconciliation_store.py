@@ -59,6 +59,16 @@ async def read(connection: AsyncConnection, payment_id: str) -> tuple[Payment, S
     return found, [to_attempt(row, found) for row in rows]
 
 
+async def at_rest(connection: AsyncConnection, payment_ids: Sequence[str]) -> Sequence[Payment]:
+    """Those of these payments that have no attempt open and no discrepancy."""
+    busy = select(attempt.c.payment_id).where(attempt.c.payment_id == payment.c.id, _OPEN)
+    disputed = select(discrepancy.c.payment_id).where(
+        discrepancy.c.payment_id == payment.c.id, discrepancy.c.resolved_at.is_(None)
+    )
+    statement = select(payment).where(payment.c.id.in_(payment_ids), ~busy.exists(), ~disputed.exists())
+    return [to_payment(row) for row in await connection.execute(statement)]
+
+
 async def is_unchanged(tx: Transaction, seen: Payment, attempts: Sequence[Attempt]) -> bool:
     """Whether a payment still stands as it was seen, with the same attempts open. Locks it."""
     version = await tx.execute(select(payment.c.version).where(payment.c.id == seen.id).with_for_update())

@@ -11,7 +11,7 @@ from mesh.clock import utc_now
 from mesh.data import Database
 from mesh.ids import uuid7
 from mesh.money import Money
-from services.payment.providers.port import Declined, Operation, Provider, Request, Statement
+from services.payment.providers.port import Account, Declined, Operation, Provider, Request, Statement
 from services.payment.providers.sandbox import Sandbox
 from services.payment.providers.stripe import Stripe
 from tests.fixtures.servers import Postgres
@@ -66,7 +66,8 @@ class Order:
         return await self.provider.is_done(self.request(operation, f"{self.id}:{key}"))
 
     async def statement(self) -> Statement | None:
-        return await self.provider.statement(order_id=self.id, reference=self.reference, currency=self.amount.currency)
+        account = Account(order_id=self.id, reference=self.reference, currency=self.amount.currency)
+        return (await self.provider.statements([account])).get(self.id)
 
 
 def says(held: Money = NOTHING, taken: Money = NOTHING, given_back: Money = NOTHING) -> Statement:
@@ -242,3 +243,17 @@ async def test_amounts_are_the_same_whatever_the_currencys_smallest_unit(order: 
     await order.refund(amount, "r1")
 
     assert await order.statement() == Statement(held=order.nothing, taken=amount, given_back=amount)
+
+
+async def test_statements_of_several_orders_are_asked_for_together(order: Order) -> None:
+    orders = [Order(order.provider, order.good_card, order.declined_cards) for _ in range(3)]
+    for each in orders:
+        await each.authorize()
+    await orders[1].capture()
+    stranger = Account(order_id=uuid7(), reference="", currency="EUR")
+
+    accounts = [Account(order_id=each.id, reference=each.reference, currency="EUR") for each in orders]
+    said = await order.provider.statements([*accounts, stranger])
+
+    assert [said[each.id] for each in orders] == [says(held=TWENTY), says(taken=TWENTY), says(held=TWENTY)]
+    assert stranger.order_id not in said

@@ -1,8 +1,10 @@
 """What a process left open when it died is settled, and what a provider's ledger contradicts is written down."""
 
 import asyncio
+import itertools
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import pytest
@@ -12,7 +14,7 @@ from mesh.clock import utc_now
 from mesh.errors import MeshError
 from mesh.money import Money
 from services.payment.__main__ import build
-from services.payment.providers.port import OutcomeUnknown, Statement
+from services.payment.providers.port import Account, OutcomeUnknown, Statement
 from services.payment.reconciliation import Position
 from services.payment.settings import PaymentSettings
 from tests.fixtures.servers import until
@@ -259,14 +261,17 @@ async def test_a_payment_that_moves_while_it_is_looked_at_is_no_contradiction(
     payments: ServiceUnderTest, order: Order, looking: Looking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await order.authorize()
-    ask = looking.provider.statement
+    await enter(payments, order, "CAPTURE", 2000)  # what it says of itself is wrong when it is asked
+    ask, asked = looking.provider.statements, itertools.count()
 
-    async def slowly(**asked: str) -> Statement | None:
-        said = await ask(**asked)
-        await order.capture()
+    async def slowly(accounts: Sequence[Account]) -> Mapping[str, Statement]:
+        said = await ask(accounts)
+        if next(asked) == 1:  # together first, then alone
+            async with payments.database.reading() as connection:
+                await connection.execute(text("UPDATE payment SET version = version + 1"))
         return said
 
-    monkeypatch.setattr(looking.provider, "statement", slowly)
+    monkeypatch.setattr(looking.provider, "statements", slowly)
     outcome = await looking.round()
 
     assert (outcome.compared, outcome.found) == (0, 0)

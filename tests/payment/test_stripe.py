@@ -13,6 +13,7 @@ from stripe import WebhookSignature
 from mesh.ids import uuid7
 from mesh.money import Money
 from services.payment.providers.port import (
+    Account,
     Authorization,
     Declined,
     NotDone,
@@ -31,6 +32,7 @@ TWENTY = Money("EUR", 2000)
 NOTHING = Money.zero("EUR")
 SECRET = "whsec_for_tests"
 ORDER = uuid7()
+ACCOUNT = Account(order_id=ORDER, reference="pi_1", currency="EUR")
 
 
 def request(operation: Operation, reference: str = "", key: str = "") -> Request:
@@ -81,7 +83,7 @@ async def test_what_never_left_is_not_done() -> None:
     with pytest.raises(NotDone):
         await away.is_done(request(Operation.CAPTURE, "pi_1"))
     with pytest.raises(NotDone):
-        await away.statement(order_id=ORDER, reference="pi_1", currency="EUR")
+        await away.statements([ACCOUNT])
     await away.close()
 
 
@@ -161,8 +163,8 @@ async def test_a_refund_that_is_repeated_a_day_later_gives_nothing_again(
 
     await stripe.refund(key="r", order_id=ORDER, reference=reference, amount=Money("EUR", 700))
 
-    said = await stripe.statement(order_id=ORDER, reference=reference, currency="EUR")
-    assert said == Statement(held=NOTHING, taken=TWENTY, given_back=Money("EUR", 700))
+    said = await stripe.statements([ACCOUNT])
+    assert said[ORDER] == Statement(held=NOTHING, taken=TWENTY, given_back=Money("EUR", 700))
 
 
 async def test_a_refund_that_failed_later_is_declined(stripe: Stripe, remembering_stripe: RememberingStripe) -> None:

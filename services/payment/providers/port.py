@@ -4,7 +4,7 @@ Every request carries a key. Asking again with the same key takes no money again
 asked for: so an answer that was lost is asked for until it is known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -59,6 +59,16 @@ class Request:
     reference: str
     """What the provider calls the authorization; empty where that is not known."""
     amount: Money
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """Of what a statement is asked for."""
+
+    order_id: str
+    reference: str
+    """What the provider calls the authorization; empty where that is not known."""
+    currency: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,8 +146,8 @@ class Provider(Protocol):
             NotDone: The provider cannot be asked now.
         """
 
-    async def statement(self, *, order_id: str, reference: str, currency: str) -> Statement | None:
-        """What the provider's ledger says of an order's money; None if it has never heard of it.
+    async def statements(self, accounts: Sequence[Account]) -> Mapping[str, Statement]:
+        """What the provider's ledger says of orders' money, by order; without those it has never heard of.
 
         Raises:
             NotDone: The provider cannot be asked now.

@@ -17,7 +17,7 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -30,6 +30,7 @@ from mesh.data import CommitUnknown, Database, Transaction
 from mesh.errors import MeshError
 from mesh.money import Money
 from services.payment.providers.port import (
+    Account,
     Authorization,
     Declined,
     NotDone,
@@ -176,17 +177,13 @@ class Sandbox:
             _require_ok(entry)
         return entry is not None
 
-    async def statement(
-        self,
-        *,
-        order_id: str,
-        reference: str,  # noqa: ARG002 - the port has it
-        currency: str,
-    ) -> Statement | None:
-        """What the book says of an order; see Provider."""
+    async def statements(self, accounts: Sequence[Account]) -> Mapping[str, Statement]:
+        """What the book says of orders; see Provider. One query for all of them."""
 
-        async def add_up(tx: Transaction) -> Statement | None:
-            return await _add_up(tx, order_id, currency)
+        async def add_up(tx: Transaction) -> Mapping[str, Statement]:
+            sums = await _sums(tx, [account.order_id for account in accounts])
+            known = (account for account in accounts if account.order_id in sums)
+            return {account.order_id: _statement(sums[account.order_id], account.currency) for account in known}
 
         return await self._read(add_up)
 
@@ -313,23 +310,27 @@ async def _refundable(tx: Transaction, reference: str, currency: str) -> Money:
     return Money(currency, int((await tx.execute(total)).scalar_one()))
 
 
-async def _add_up(tx: Transaction, reference: str, currency: str) -> Statement | None:
-    """All entries of an order in one sum. A void writes no amount: it gives up whatever is held."""
-    entries = (
-        select(ledger.c.operation, func.sum(ledger.c.amount).filter(ledger.c.outcome == OK).label("amount"))
-        .where(ledger.c.reference == reference, ledger.c.currency.in_((currency, NO_CURRENCY)))
-        .group_by(ledger.c.operation)
-    )
-    rows = (await tx.execute(entries)).all()
-    if not rows:
-        return None
-    sums = {row.operation: Money(currency, int(row.amount)) for row in rows if row.amount is not None}
-    nothing = Money.zero(currency)
-    gone = "VOID" in sums or "CAPTURE" in sums
+async def _sums(tx: Transaction, references: Sequence[str]) -> Mapping[str, Mapping[tuple[str, str], int]]:
+    """What was done for each order that has entries: sums by operation and currency."""
+    done = func.coalesce(func.sum(ledger.c.amount).filter(ledger.c.outcome == OK), 0)
+    effective = func.count().filter(ledger.c.outcome == OK)
+    kinds = (ledger.c.reference, ledger.c.operation, ledger.c.currency)
+    entries = select(*kinds, done.label("amount"), effective.label("effective")).group_by(*kinds)
+    sums: dict[str, dict[tuple[str, str], int]] = {}
+    for row in await tx.execute(entries.where(ledger.c.reference.in_(references))):
+        of_order = sums.setdefault(row.reference, {})
+        if row.effective:
+            of_order[row.operation, row.currency] = int(row.amount)
+    return sums
+
+
+def _statement(sums: Mapping[tuple[str, str], int], currency: str) -> Statement:
+    """A void writes no amount, and no currency: it gives up whatever is held."""
+    gone = ("VOID", NO_CURRENCY) in sums or ("CAPTURE", currency) in sums
     return Statement(
-        held=nothing if gone else sums.get("AUTHORIZE", nothing),
-        taken=sums.get("CAPTURE", nothing),
-        given_back=sums.get("REFUND", nothing),
+        held=Money(currency, 0 if gone else sums.get(("AUTHORIZE", currency), 0)),
+        taken=Money(currency, sums.get(("CAPTURE", currency), 0)),
+        given_back=Money(currency, sums.get(("REFUND", currency), 0)),
     )
 
 

@@ -9,6 +9,7 @@ Stripe keeps a key for 24 hours at least. What may be asked again later is looke
 because its caller gives up within minutes (docs/decisions/023).
 """
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -20,6 +21,7 @@ from stripe import PaymentIntent, Refund, SignatureVerificationError, StripeClie
 from mesh.logs import logger
 from mesh.money import Money
 from services.payment.providers.port import (
+    Account,
     Authorization,
     Declined,
     NotDone,
@@ -47,6 +49,8 @@ from services.payment.providers.stripe_transport import Transport
 SIGNATURE_HEADER: Final = "stripe-signature"
 SIGNATURE_AGE: Final = timedelta(minutes=5)
 TIMEOUT: Final = timedelta(seconds=6)
+AT_ONCE: Final = 4
+"""How many requests one question for statements makes at a time: Stripe limits how often it may be asked."""
 
 _log = logger("services.payment")
 
@@ -175,18 +179,16 @@ class Stripe:
             case _:
                 assert_never(request.operation)
 
-    async def statement(self, *, order_id: str, reference: str, currency: str) -> Statement | None:
-        """What Stripe's ledger says of an order; see Provider."""
-        total: Statement | None = None
-        for each in [reference] if reference else await self._search(order_id):
-            try:
-                with looking():
-                    intent = await self._client.v1.payment_intents.retrieve_async(each, {"expand": ["latest_charge"]})
-            except Refused:
-                continue
-            one = statement(intent)
-            total = one if total is None or one.held.currency != currency else total + one
-        return total
+    async def statements(self, accounts: Sequence[Account]) -> Mapping[str, Statement]:
+        """What Stripe's ledger says of orders; see Provider. A few requests at a time, one an order."""
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def ask(account: Account) -> Statement | None:
+            async with gate:
+                return await self._statement(account)
+
+        said = await asyncio.gather(*(ask(account) for account in accounts))
+        return {account.order_id: each for account, each in zip(accounts, said, strict=True) if each is not None}
 
     def read_report(self, body: bytes, headers: Mapping[str, str]) -> Report:
         """Reads a report after checking its signature; see Provider."""
@@ -231,6 +233,18 @@ class Stripe:
             _log.warning("Stripe refused to create", code=refused.code, param=refused.param)
             raise Declined(refused.code) from refused
         return intent.id
+
+    async def _statement(self, account: Account) -> Statement | None:
+        total: Statement | None = None
+        for each in [account.reference] if account.reference else await self._search(account.order_id):
+            try:
+                with looking():
+                    intent = await self._client.v1.payment_intents.retrieve_async(each, {"expand": ["latest_charge"]})
+            except Refused:
+                continue
+            one = statement(intent)
+            total = one if total is None or one.held.currency != account.currency else total + one
+        return total
 
     async def _find_or_create(self, order_id: str, amount: Money) -> Sequence[str]:
         """The order's intents: one, unless an authorization was repeated after its key was forgotten.
