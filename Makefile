@@ -17,7 +17,8 @@ zoco = if [ -x $(BIN)/zoco ]; then $(BIN)/zoco $(1); else echo "Nothing was ever
 # Development tools that come as Go modules, built once into .tools/bin. What needs one says so; running the shop needs none.
 GO_TOOLS := \
 	github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4 \
-	github.com/bojand/ghz/cmd/ghz@v0.120.0
+	github.com/bojand/ghz/cmd/ghz@v0.120.0 \
+	github.com/stripe/stripe-mock@v0.203.0
 
 .PHONY: help up down reset status test gen lint check tools bench parity chaos chaos-short figures lock environment environment-dev
 

@@ -6,7 +6,7 @@ Then a second transaction writes down what became of it, with the event and the 
 between leaves the attempt, and the caller's repeat goes the same way: the key makes the provider do nothing twice.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
@@ -17,10 +17,10 @@ from mesh.errors import FailedPrecondition, Unauthenticated, invalid_field, not_
 from mesh.ids import uuid7
 from mesh.money import Money
 from services.payment import store
-from services.payment.asking import ask, ask_done, unknown
+from services.payment.asking import ask, ask_done, request_of, unknown
 from services.payment.domain import Payment, State, new_payment
 from services.payment.metrics import PaymentMetrics
-from services.payment.providers.port import Declined, Provider, SignatureInvalid
+from services.payment.providers.port import Declined, NotDone, Operation, Provider, Report, SignatureInvalid
 from services.payment.refusals import as_authorized, declined, declined_refund, in_callers_terms, require_same
 from services.payment.store import Attempt, AttemptState, PaymentPage
 from services.payment.wire import change_to_event, payment_to_proto, refund_to_event
@@ -85,7 +85,7 @@ class Payments:
         try:
             held = await ask(
                 lambda: provider.authorize(key=attempt.key, order_id=order_id, token=token, amount=amount),
-                lambda: provider.find_authorization(key=attempt.key),
+                lambda: provider.find_authorization(request_of(payment, attempt)),
             )
         except Declined as no:
             return await self._decline(order_id, attempt, no.reason)
@@ -106,14 +106,14 @@ class Payments:
             FailedPrecondition: STATE_CONFLICT: nothing is held; PAYMENT_DECLINED: the hold no longer held.
             Unavailable: Not known yet; call again.
         """
-        payment, attempt = await self._begin(order_id, "capture", done=State.CAPTURED, allowed=Payment.capturable)
+        payment, attempt = await self._begin(order_id, "capture", done={State.CAPTURED}, allowed=Payment.capturable)
         if attempt is None:
             return await self._answer(lambda _: payment)
         provider = self.providers[payment.provider]
         try:
             await ask_done(
                 lambda: provider.capture(key=attempt.key, reference=payment.reference, amount=payment.amount),
-                lambda: provider.is_done(key=attempt.key),
+                lambda: provider.is_done(request_of(payment, attempt)),
             )
         except Declined as no:
             return await self._decline(order_id, attempt, no.reason)
@@ -138,14 +138,17 @@ class Payments:
             )
 
         await self.database.transact(bury, named="void.tombstone")
-        payment, attempt = await self._begin(order_id, "void", done=State.VOIDED, allowed=Payment.voidable)
-        if attempt is None or payment.state is State.DECLINED:
+        nothing_held = {State.VOIDED, State.DECLINED}
+        payment, attempt = await self._begin(order_id, "void", done=nothing_held, allowed=Payment.voidable)
+        if attempt is None:
             return await self._answer(lambda _: payment)
         provider = self.providers[payment.provider]
         try:
             await ask_done(
-                lambda: provider.void(key=attempt.key, order_id=order_id, reference=payment.reference),
-                lambda: provider.is_done(key=attempt.key),
+                lambda: provider.void(
+                    key=attempt.key, order_id=order_id, reference=payment.reference, amount=payment.amount
+                ),
+                lambda: provider.is_done(request_of(payment, attempt)),
             )
         except Declined:
             # The provider says the amount was taken: a capture is under way whose answer is not written yet.
@@ -180,7 +183,7 @@ class Payments:
             if known is not None:
                 return payment, known
             payment.refundable(amount, under_way=await store.refunds_under_way(tx, payment))
-            return payment, await store.begin_attempt(tx, of=payment, operation=operation, amount=amount)
+            return payment, await store.begin_attempt(tx, of=payment, operation=operation, amount=amount, reason=reason)
 
         payment, attempt = await self._refusing(begin, named="refund.attempt")
         if attempt.amount != amount:
@@ -195,22 +198,82 @@ class Payments:
         provider = self.providers[payment.provider]
         try:
             await ask_done(
-                lambda: provider.refund(key=attempt.key, reference=payment.reference, amount=amount),
-                lambda: provider.is_done(key=attempt.key),
+                lambda: provider.refund(key=attempt.key, order_id=order_id, reference=payment.reference, amount=amount),
+                lambda: provider.is_done(request_of(payment, attempt)),
             )
         except Declined:
             await self._refuse(attempt)
             raise declined_refund(payment) from None
         crashpoint("payment.refund.after_reply")
-        return await self._settle_refund(order_id, attempt, reason)
+        return await self._settle_refund(order_id, attempt)
 
-    async def take_report(self, provider_name: str, body: bytes, headers: Mapping[str, str]) -> None:
-        """Takes a provider's report once.
+    async def resume(self, payment: Payment, attempt: Attempt) -> AttemptState:
+        """Asks what became of an attempt that was left open, and writes it down as its own call would have.
+
+        What never reached the provider stays open while it may yet be wanted: its caller asks again under the same key.
+
+        Raises:
+            FailedPrecondition: STATE_CONFLICT: the provider did what the payment's state rules out.
+            Unavailable: The provider cannot be asked now.
+        """
+        request = request_of(payment, attempt)
+        provider = self.providers[payment.provider]
+        reference = payment.reference
+        try:
+            if request.operation is Operation.AUTHORIZE:
+                held = await provider.find_authorization(request)
+                done, reference = held is not None, held.reference if held else ""
+            else:
+                done = await provider.is_done(request)
+        except NotDone as failed:
+            raise unknown() from failed
+        except Declined as no:
+            return await self._resume_declined(payment, attempt, no.reason)
+        if not done:
+            if payment.state not in (State.DECLINED, State.VOIDED):
+                return AttemptState.STARTED
+            await self._refuse(attempt)
+            return AttemptState.REFUSED
+
+        def settle(tx: Transaction, current: Payment) -> Payment:
+            match request.operation:
+                case Operation.AUTHORIZE:
+                    return current.authorized(reference, tx.clock()) if current.state is State.PENDING else current
+                case Operation.CAPTURE:
+                    return current if current.state is State.CAPTURED else current.captured_whole(tx.clock())
+                case Operation.VOID:
+                    return current if current.state is State.VOIDED else current.voided(tx.clock())
+                case Operation.REFUND:
+                    raise AssertionError("refunds change an amount, not the state")
+
+        if request.operation is Operation.REFUND:
+            await self._settle_refund(payment.order_id, attempt)
+        else:
+            await self._settle(payment.order_id, attempt, settle)
+        return AttemptState.DONE
+
+    async def take_report(
+        self,
+        provider_name: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        look: Callable[[str, Report], Awaitable[None]],
+    ) -> None:
+        """Takes a provider's report once. It changes nothing by itself: it is a reason to look at the provider.
+
+        Args:
+            provider_name: Whose report it is.
+            body: The bytes as they came.
+            headers: Among them the signature.
+            look: Looks at what a provider's report is about, before the report counts as taken: one that was taken is
+                not needed again, so a look that fails makes the provider report again.
 
         Raises:
             NotFound: No such provider.
             Unauthenticated: CREDENTIALS_INVALID: the signature does not fit.
             InvalidArgument: The body is not of the form it should have.
+            Unavailable: The provider cannot be asked now.
         """
         provider = self.providers.get(provider_name)
         if provider is None:
@@ -221,6 +284,10 @@ class Payments:
             raise Unauthenticated("CREDENTIALS_INVALID", str(forged)) from forged
         except ValueError as malformed:
             raise invalid_field("body", str(malformed)) from malformed
+        async with self.database.reading() as connection:
+            if await store.was_taken(connection, provider=provider.name, event_id=report.event_id):
+                return
+        await look(provider.name, report)
 
         async def take(tx: Transaction) -> None:
             await store.take_report(tx, provider=provider.name, event_id=report.event_id, kind=report.type)
@@ -228,7 +295,7 @@ class Payments:
         await self.database.transact(take, named="report")
 
     async def _begin(
-        self, order_id: str, operation: str, *, done: State, allowed: Callable[[Payment], None]
+        self, order_id: str, operation: str, *, done: Collection[State], allowed: Callable[[Payment], None]
     ) -> tuple[Payment, Attempt | None]:
         """Notes an attempt, or finds that the payment stands there already: then there is none."""
 
@@ -236,7 +303,7 @@ class Payments:
             payment = await store.lock_of_order(tx, order_id)
             if payment is None:
                 raise not_found("payment", order_id)
-            if payment.state is done:
+            if payment.state in done:
                 return payment, None
             allowed(payment)
             return payment, await store.begin_attempt(tx, of=payment, operation=operation, amount=payment.amount)
@@ -259,7 +326,7 @@ class Payments:
 
         return await self._refusing(settle, named=f"{attempt.kind}.result")
 
-    async def _settle_refund(self, order_id: str, attempt: Attempt, reason: str) -> Payment:
+    async def _settle_refund(self, order_id: str, attempt: Attempt) -> Payment:
         async def settle(tx: Transaction) -> Payment:
             current = await store.lock_of_order(tx, order_id)
             assert current is not None  # noqa: S101 - the attempt refers to it
@@ -269,7 +336,7 @@ class Payments:
                 changed = current.refunded_by(attempt.amount, tx.clock())
                 await store.end_attempt(tx, attempt, AttemptState.DONE)
                 await store.save(tx, changed)
-                event = refund_to_event(changed, attempt.amount, reason)
+                event = refund_to_event(changed, attempt.amount, attempt.reason)
                 tx.publish(event, aggregate_id=changed.id, version=changed.version)
                 tx.after_commit(lambda: self.metrics.refunded(attempt.amount))
             await tx.answer(payment_to_proto(changed))
@@ -291,6 +358,19 @@ class Payments:
             return answer
 
         raise await self._refusing(decline, named=f"{attempt.kind}.declined")
+
+    async def _resume_declined(self, payment: Payment, attempt: Attempt, reason: str) -> AttemptState:
+        """Writes a no down that nobody waits for."""
+        authorizing = attempt.kind == Operation.AUTHORIZE.value and payment.state is not State.VOIDED
+        if authorizing or attempt.kind == Operation.CAPTURE.value:
+            try:
+                await self._decline(payment.order_id, attempt, reason)
+            except FailedPrecondition as told:
+                if told.reason != "PAYMENT_DECLINED":
+                    raise
+        else:
+            await self._refuse(attempt)
+        return AttemptState.REFUSED
 
     async def _refuse(self, attempt: Attempt) -> None:
         async def refuse(tx: Transaction) -> None:

@@ -5,7 +5,9 @@ from datetime import timedelta
 from typing import Final, TypeVar
 
 from mesh.errors import Unavailable
-from services.payment.providers.port import Authorization, NotDone, OutcomeUnknown
+from services.payment.domain import Payment
+from services.payment.providers.port import Authorization, NotDone, Operation, OutcomeUnknown, Request
+from services.payment.store import Attempt
 
 T = TypeVar("T")
 
@@ -48,6 +50,17 @@ async def _found(find: Callable[[], Awaitable[T]]) -> T:
         return await find()
     except NotDone as failed:
         raise unknown() from failed
+
+
+def request_of(payment: Payment, attempt: Attempt) -> Request:
+    """An attempt as the request that the provider got, or may have got."""
+    return Request(
+        key=attempt.key,
+        operation=Operation(attempt.kind),
+        order_id=payment.order_id,
+        reference=payment.reference,
+        amount=attempt.amount,
+    )
 
 
 def unknown() -> Unavailable:

@@ -1,6 +1,6 @@
 """What payment counts of its business."""
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from mesh.money import Money
 from services.payment.domain import Payment, State
@@ -22,6 +22,10 @@ class PaymentMetrics:
         )
         self._refunded = Counter(
             "payments_refunded_amount_total", "Money given back, in major units.", ["currency"], registry=registry
+        )
+
+        self.discrepancies = Gauge(
+            "payment_discrepancies", "Open contradictions between our ledger and the providers'.", registry=registry
         )
 
     def changed(self, payment: Payment) -> None:

@@ -6,6 +6,7 @@ from mesh.errors import invalid_field
 from mesh.paging import next_token, read_page, uuid_key
 from mesh.wire import money_from_proto
 from services.payment.app import Payments
+from services.payment.reconciliation import Reconciliation
 from services.payment.wire import payment_to_proto, state_from_proto
 from zoco.payment.v1 import payment_pb2
 from zoco.payment.v1 import payment_service_pb2 as service
@@ -17,8 +18,9 @@ MAX_REPORT = 256 * 1024
 class PaymentServicer(PaymentServiceServicer):
     """The RPCs of payment."""
 
-    def __init__(self, payments: Payments) -> None:
+    def __init__(self, payments: Payments, reconciliation: Reconciliation) -> None:
         self._payments = payments
+        self._reconciliation = reconciliation
 
     async def GetPayment(self, request: service.GetPaymentRequest, context: Any) -> payment_pb2.Payment:
         """One payment."""
@@ -71,5 +73,7 @@ class PaymentServicer(PaymentServiceServicer):
         if len(request.body.data) > MAX_REPORT:
             raise invalid_field("body", "must be at most 256 KiB")
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        await self._payments.take_report(request.provider, request.body.data, headers)
+        await self._payments.take_report(
+            request.provider, request.body.data, headers, look=self._reconciliation.look_at_report
+        )
         return service.HandleWebhookResponse()

@@ -36,6 +36,8 @@ class Attempt:
     """The provider's idempotency key."""
     amount: Money
     state: AttemptState
+    reason: str
+    """Why money is given back; empty for the rest."""
 
     @property
     def kind(self) -> str:
@@ -55,7 +57,7 @@ async def find_payment(connection: AsyncConnection, payment_id: str) -> Payment 
     """The payment of that id, tombstones aside."""
     found = await connection.execute(_visible().where(payment.c.id == payment_id))
     row = found.one_or_none()
-    return None if row is None else _payment(row)
+    return None if row is None else to_payment(row)
 
 
 async def list_payments(
@@ -71,14 +73,14 @@ async def list_payments(
     if before is not None:
         conditions.append(payment.c.id < before)
     rows = await connection.execute(select(payment).where(*conditions).order_by(payment.c.id.desc()).limit(size))
-    return PaymentPage([_payment(row) for row in rows], total)
+    return PaymentPage([to_payment(row) for row in rows], total)
 
 
 async def lock_of_order(tx: Transaction, order_id: str) -> Payment | None:
     """The payment of an order, locked until the transaction ends; tombstones included."""
     found = await tx.execute(select(payment).where(payment.c.order_id == order_id).with_for_update())
     row = found.one_or_none()
-    return None if row is None else _payment(row)
+    return None if row is None else to_payment(row)
 
 
 async def add(tx: Transaction, new: Payment) -> Payment:
@@ -116,7 +118,7 @@ async def save(tx: Transaction, changed: Payment) -> None:
     await tx.execute(update(payment).where(payment.c.id == changed.id).values(**_columns(changed)))
 
 
-async def begin_attempt(tx: Transaction, *, of: Payment, operation: str, amount: Money) -> Attempt:
+async def begin_attempt(tx: Transaction, *, of: Payment, operation: str, amount: Money, reason: str = "") -> Attempt:
     """Notes that the provider will be asked; finds the note if it stands already."""
     key = f"{of.order_id}:{operation}"
     statement = insert(attempt).values(
@@ -125,6 +127,7 @@ async def begin_attempt(tx: Transaction, *, of: Payment, operation: str, amount:
         key=key,
         amount=amount.minor,
         state=AttemptState.STARTED.value,
+        reason=reason,
         create_time=tx.clock(),
     )
     await tx.execute(statement.on_conflict_do_nothing())
@@ -137,18 +140,19 @@ async def find_attempt(tx: Transaction, of: Payment, operation: str) -> Attempt 
     """The attempt of an operation, if it was begun."""
     statement = select(attempt).where(attempt.c.payment_id == of.id, attempt.c.operation == operation)
     row = (await tx.execute(statement)).one_or_none()
-    if row is None:
-        return None
-    amount = Money(of.amount.currency, row.amount)
-    return Attempt(of.id, row.operation, row.key, amount, AttemptState(row.state))
+    return None if row is None else to_attempt(row, of)
 
 
 async def end_attempt(tx: Transaction, ended: Attempt, state: AttemptState) -> None:
     """Notes what became of a request to the provider."""
     await tx.execute(
         update(attempt)
-        .where(attempt.c.payment_id == ended.payment_id, attempt.c.operation == ended.operation)
-        .values(state=state.value)
+        .where(
+            attempt.c.payment_id == ended.payment_id,
+            attempt.c.operation == ended.operation,
+            attempt.c.state != state.value,
+        )
+        .values(state=state.value, end_time=tx.clock())
     )
 
 
@@ -169,11 +173,26 @@ async def take_report(tx: Transaction, *, provider: str, event_id: str, kind: st
     return noted.first() is not None
 
 
+async def was_taken(connection: AsyncConnection, *, provider: str, event_id: str) -> bool:
+    """Whether a provider's report was taken before."""
+    statement = select(webhook_event.c.event_id).where(
+        webhook_event.c.provider == provider, webhook_event.c.event_id == event_id
+    )
+    return (await connection.execute(statement)).first() is not None
+
+
+def to_attempt(row: Row[Any], of: Payment) -> Attempt:
+    """A row of `attempt` as what it stands for."""
+    amount = Money(of.amount.currency, row.amount)
+    return Attempt(of.id, row.operation, row.key, amount, AttemptState(row.state), row.reason)
+
+
 def _visible() -> Select[Any]:
     return select(payment).where(payment.c.user_id.is_not(None))
 
 
-def _payment(row: Row[Any]) -> Payment:
+def to_payment(row: Row[Any]) -> Payment:
+    """A row of `payment` as what it stands for."""
     return Payment(
         id=str(row.id),
         order_id=str(row.order_id),

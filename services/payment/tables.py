@@ -58,8 +58,12 @@ attempt = Table(
     Column("amount", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("create_time", _moment, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("end_time", _moment),
     UniqueConstraint("key", name="attempt_key_unique"),
     CheckConstraint("state IN ('STARTED', 'DONE', 'REFUSED')", name="attempt_state_known"),
+    Index("attempt_open", "create_time", postgresql_where="state = 'STARTED'"),
+    Index("attempt_begun", "create_time", postgresql_using="brin"),
     comment="What the provider was asked, committed before it is asked; the key is the provider's idempotency key",
 )
 
@@ -71,6 +75,20 @@ webhook_event = Table(
     Column("type", Text, nullable=False),
     Column("receive_time", _moment, nullable=False),
     comment="Reports of providers that were taken, so that each counts once",
+)
+
+discrepancy = Table(
+    "discrepancy",
+    metadata,
+    Column("payment_id", Uuid, ForeignKey("payment.id", name="discrepancy_of_payment"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("found_at", _moment, primary_key=True),
+    Column("ours", Text, nullable=False),
+    Column("theirs", Text, nullable=False),
+    Column("resolved_at", _moment),
+    CheckConstraint("kind IN ('HELD', 'TAKEN', 'GIVEN_BACK', 'OUTCOME')", name="discrepancy_kind_known"),
+    Index("discrepancy_open", "payment_id", "kind", unique=True, postgresql_where="resolved_at IS NULL"),
+    comment="Where a provider's ledger contradicts ours, and from when to when; one open row a payment and kind",
 )
 
 ledger = Table(

@@ -3,10 +3,10 @@
 import asyncio
 import hashlib
 import hmac
-import itertools
 import json
+import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -15,80 +15,17 @@ from google.api.httpbody_pb2 import HttpBody
 from google.type.money_pb2 import Money
 from sqlalchemy import text
 
-from mesh.errors import MeshError, from_rpc_error
+from mesh import money
+from mesh.errors import Aborted, MeshError, from_rpc_error
 from mesh.ids import uuid7
-from services.payment.__main__ import build
-from services.payment.settings import PaymentSettings
-from tests.harness import Harness, ServiceUnderTest, Tokens
+from tests.harness import ServiceUnderTest, Tokens
+from tests.payment.given import SECRET, TWENTY, Looking, Order, attempts, events, ledger, left_open, row
 from zoco.payment.v1 import payment_pb2
 from zoco.payment.v1 import payment_service_pb2 as service
 from zoco.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 
 State = payment_pb2.Payment
-TWENTY = Money(currency_code="EUR", units=20)
-SECRET = "a secret for tests"
-
-_keys = itertools.count()
-
-
-@pytest.fixture
-async def payments(harness: Harness) -> AsyncIterator[ServiceUnderTest]:
-    async with harness.running(
-        "payment",
-        build,
-        settings=PaymentSettings,
-        ZOCO_SANDBOX_WEBHOOK_SECRET=SECRET,
-        ZOCO_SANDBOX_SLOW_SECONDS=0.2,
-    ) as running:
-        yield running
-
-
-class Order:
-    """The order service's side of one order's payment."""
-
-    def __init__(self, payments: ServiceUnderTest) -> None:
-        self._stub = PaymentServiceStub(payments.channel("order"))
-        self.id = uuid7()
-        self.user_id = uuid7()
-
-    async def authorize(self, card: str = "tok_visa", *, key: str | None = None, amount: Money = TWENTY) -> Any:
-        request = service.AuthorizeRequest(order_id=self.id, user_id=self.user_id, amount=amount, payment_token=card)
-        return await self._call(self._stub.Authorize, request, key)
-
-    async def capture(self, *, key: str | None = None) -> Any:
-        return await self._call(self._stub.Capture, service.CaptureRequest(order_id=self.id), key)
-
-    async def void(self, *, key: str | None = None) -> Any:
-        return await self._call(self._stub.Void, service.VoidRequest(order_id=self.id), key)
-
-    async def refund(self, units: int, *, key: str | None = None, currency: str = "EUR") -> Any:
-        amount = Money(currency_code=currency, units=units)
-        return await self._call(self._stub.Refund, service.RefundRequest(order_id=self.id, amount=amount), key)
-
-    async def _call(self, method: Any, request: Any, key: str | None) -> Any:
-        try:
-            return await method(request, metadata=(("idempotency-key", key or f"key-{next(_keys)}"),))
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
-
-
-@pytest.fixture
-def order(payments: ServiceUnderTest) -> Order:
-    return Order(payments)
-
-
-async def ledger(payments: ServiceUnderTest, order: Order) -> Sequence[tuple[str, str]]:
-    """What the provider's own book says of an order."""
-    statement = text("SELECT operation, outcome FROM sandbox.ledger WHERE reference = :reference ORDER BY create_time")
-    async with payments.database.reading() as connection:
-        return [tuple(row) for row in await connection.execute(statement, {"reference": order.id})]
-
-
-async def events(payments: ServiceUnderTest) -> Sequence[str]:
-    """What was published, in order."""
-    async with payments.database.reading() as connection:
-        rows = await connection.execute(text("SELECT type FROM outbox ORDER BY id"))
-        return [row.type.rpartition(".")[2] for row in rows]
+AMOUNT = money.Money("EUR", 2000)
 
 
 async def test_an_amount_is_held_and_taken(payments: ServiceUnderTest, order: Order) -> None:
@@ -162,6 +99,77 @@ async def test_a_capture_whose_answer_is_lost_is_found_in_the_providers_book(
     assert await ledger(payments, order) == [("AUTHORIZE", "OK"), ("CAPTURE", "OK")]
 
 
+async def test_a_slow_card_is_held_after_a_while(order: Order) -> None:
+    before = time.monotonic()
+
+    held = await order.authorize("tok_slow")
+
+    assert held.state == State.AUTHORIZED
+    assert time.monotonic() - before >= 0.2
+
+
+@pytest.mark.parametrize("reached", [False, True], ids=["before the provider was asked", "before its answer was noted"])
+@pytest.mark.parametrize("operation", ["authorize", "capture", "void", "refund:k"])
+async def test_what_a_process_that_died_left_open_is_finished_by_the_repeat(
+    payments: ServiceUnderTest, order: Order, looking: Looking, operation: str, reached: bool
+) -> None:
+    if operation == "authorize":
+        with pytest.raises(MeshError):  # no effect, and the attempt stands
+            await order.authorize("tok_error_once", key="k")
+        key = f"{order.id}:authorize"
+    else:
+        await order.authorize()
+        if operation == "refund:k":
+            await order.capture()
+        key = await left_open(payments, order, operation)
+    asked = looking.provider
+    repeat: dict[str, tuple[Callable[[], Awaitable[Any]], Callable[[], Awaitable[Any]], Any]] = {
+        "authorize": (
+            lambda: asked.authorize(key=key, order_id=order.id, token="tok_error_once", amount=AMOUNT),
+            lambda: order.authorize("tok_error_once", key="k"),
+            State.AUTHORIZED,
+        ),
+        "capture": (
+            lambda: asked.capture(key=key, reference=order.id, amount=AMOUNT),
+            lambda: order.capture(key="k"),
+            State.CAPTURED,
+        ),
+        "void": (
+            lambda: asked.void(key=key, order_id=order.id, reference=order.id, amount=AMOUNT),
+            lambda: order.void(key="k"),
+            State.VOIDED,
+        ),
+        "refund:k": (
+            lambda: asked.refund(key=key, order_id=order.id, reference=order.id, amount=AMOUNT),
+            lambda: order.refund(20, key="k"),
+            State.CAPTURED,
+        ),
+    }
+    effect, again, state = repeat[operation]
+    if reached:
+        await effect()
+
+    answers = [await again(), await again()]
+
+    assert answers[0] == answers[1]
+    assert answers[0].state == state
+    assert answers[0].refunded_amount.units == (20 if operation == "refund:k" else 0)
+    assert set((await attempts(payments, order)).values()) == {"DONE"}
+    kinds = [kind for kind, outcome in await ledger(payments, order) if outcome == "OK"]
+    assert len(kinds) == len(set(kinds))
+    published = await events(payments)
+    assert len(published) == len(set(published))
+
+
+async def test_a_void_of_a_declined_card_leaves_nothing_open(payments: ServiceUnderTest, order: Order) -> None:
+    with pytest.raises(MeshError):
+        await order.authorize("tok_declined")
+
+    assert (await order.void()).state == State.DECLINED
+
+    assert await attempts(payments, order) == {"authorize": "REFUSED"}
+
+
 async def test_a_void_gives_the_hold_up_and_nothing_can_be_taken_after(
     payments: ServiceUnderTest, order: Order
 ) -> None:
@@ -233,6 +241,63 @@ async def test_concurrent_refunds_never_give_back_more_than_was_taken(payments: 
     given = [each for each in outcomes if not isinstance(each, BaseException)]
     assert len(given) == 2
     assert (await ledger(payments, order)).count(("REFUND", "OK")) == 2
+
+
+async def test_one_refund_asked_for_ten_times_at_once_is_one(payments: ServiceUnderTest, order: Order) -> None:
+    await order.authorize()
+    await order.capture()
+
+    async def persistently() -> Any:
+        while True:
+            try:
+                return await order.refund(7, key="r")
+            except Aborted:  # the first is still running
+                await asyncio.sleep(0.01)
+
+    answers = await asyncio.gather(*(persistently() for _ in range(10)))
+
+    assert all(answer == answers[0] for answer in answers)
+    assert answers[0].refunded_amount.units == 7
+    assert (await ledger(payments, order)).count(("REFUND", "OK")) == 1
+    assert (await events(payments)).count("PaymentRefunded") == 1
+
+
+async def test_a_key_stands_for_one_amount_even_while_its_refund_is_open(
+    payments: ServiceUnderTest, order: Order
+) -> None:
+    await order.authorize()
+    await order.capture()
+    await left_open(payments, order, "refund:r", units=15)
+
+    with pytest.raises(MeshError, match="INVALID_FIELD"):
+        await order.refund(7, key="r")
+
+
+async def test_refunds_of_any_sizes_at_once_agree_with_the_providers_book(
+    payments: ServiceUnderTest, order: Order, looking: Looking, rng: random.Random
+) -> None:
+    await order.authorize()
+    await order.capture()
+    sizes = [rng.randint(1, 9) for _ in range(12)]
+
+    outcomes = await asyncio.gather(
+        *(order.refund(units, key=f"r{number}", reason=f"number {number}") for number, units in enumerate(sizes)),
+        return_exceptions=True,
+    )
+
+    given = sum(size for size, outcome in zip(sizes, outcomes, strict=True) if not isinstance(outcome, BaseException))
+    refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert all(isinstance(each, MeshError) and each.reason == "REFUND_EXCEEDS_CAPTURED" for each in refused)
+    assert 20 - given < max(sizes)
+    assert (await row(payments, order)).refunded == given * 100
+    assert (await looking.round()).found == 0
+    async with payments.database.reading() as connection:
+        entries = await connection.execute(
+            text("SELECT amount, reason, end_time FROM attempt WHERE operation LIKE 'refund:%' AND state = 'DONE'")
+        )
+        booked = entries.all()
+    assert sum(entry.amount for entry in booked) == given * 100
+    assert all(entry.reason.startswith("number ") and entry.end_time is not None for entry in booked)
 
 
 @pytest.mark.parametrize(
@@ -334,6 +399,20 @@ async def test_a_report_is_taken_once_however_often_it_comes(payments: ServiceUn
     async with payments.database.reading() as connection:
         taken = await connection.execute(text("SELECT count(*) FROM webhook_event"))
     assert taken.scalar_one() == 1
+
+
+async def test_a_report_settles_what_was_left_open(payments: ServiceUnderTest, order: Order, looking: Looking) -> None:
+    await order.authorize()
+    key = await left_open(payments, order, "capture")
+    await looking.provider.capture(key=key, reference=order.id, amount=AMOUNT)
+    body, headers = report(order.id)
+
+    await PaymentServiceStub(payments.channel()).HandleWebhook(
+        service.HandleWebhookRequest(provider="sandbox", body=body), metadata=headers
+    )
+
+    assert (await row(payments, order)).state == "CAPTURED"
+    assert await events(payments) == ["PaymentAuthorized", "PaymentCaptured"]
 
 
 @pytest.mark.parametrize("case", ["another secret", "too old", "unsigned", "malformed", "changed body"])

@@ -1,11 +1,12 @@
 """The port behind which a payment provider stands: what payments need of one, and how its answers are told apart.
 
-Every request carries a key. Asking again with the same key takes no money again, and `find` tells what a key did: so an
-answer that was lost is asked for until it is known.
+Every request carries a key. Asking again with the same key takes no money again, and what became of a request can be
+asked for: so an answer that was lost is asked for until it is known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from mesh.money import Money
@@ -39,6 +40,55 @@ class Authorization:
     """What the provider calls it in later requests."""
 
 
+class Operation(Enum):
+    """What a provider can be asked to do."""
+
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A request that was made, or may have been: all that a provider needs to find what became of it."""
+
+    key: str
+    operation: Operation
+    order_id: str
+    reference: str
+    """What the provider calls the authorization; empty where that is not known."""
+    amount: Money
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """Of what a statement is asked for."""
+
+    order_id: str
+    reference: str
+    """What the provider calls the authorization; empty where that is not known."""
+    currency: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Statement:
+    """What a provider's ledger says of one order's money."""
+
+    held: Money
+    """Authorized, and neither taken nor given up."""
+    taken: Money
+    given_back: Money
+
+    def __add__(self, other: "Statement") -> "Statement":
+        """Both together. Raises CurrencyMismatch."""
+        return Statement(
+            held=self.held + other.held,
+            taken=self.taken + other.taken,
+            given_back=self.given_back + other.given_back,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a provider reports of itself, once its signature was checked."""
@@ -65,18 +115,18 @@ class Provider(Protocol):
             OutcomeUnknown: Ask `find_authorization`.
         """
 
-    async def find_authorization(self, *, key: str) -> Authorization | None:
-        """What became of `authorize` with this key; None if it never took effect.
+    async def find_authorization(self, request: Request) -> Authorization | None:
+        """What became of `authorize`; None if it has not taken effect.
 
         Raises:
-            Declined: It was declined.
+            Declined: It was declined, or what it would hold was given up.
             NotDone: The provider cannot be asked now.
         """
 
     async def capture(self, *, key: str, reference: str, amount: Money) -> None:
         """Takes a held amount. Raises as `authorize`; ask `is_done`."""
 
-    async def void(self, *, key: str, order_id: str, reference: str) -> None:
+    async def void(self, *, key: str, order_id: str, reference: str, amount: Money) -> None:
         """Gives a hold up. Without a reference, sees to it that a late `authorize` for the order holds nothing.
 
         Raises:
@@ -85,14 +135,21 @@ class Provider(Protocol):
             OutcomeUnknown: Ask `is_done`.
         """
 
-    async def refund(self, *, key: str, reference: str, amount: Money) -> None:
+    async def refund(self, *, key: str, order_id: str, reference: str, amount: Money) -> None:
         """Gives a taken amount back. Raises as `authorize`; ask `is_done`."""
 
-    async def is_done(self, *, key: str) -> bool:
-        """Whether the request with this key took effect.
+    async def is_done(self, request: Request) -> bool:
+        """Whether a capture, a void or a refund took effect.
 
         Raises:
             Declined: It was declined.
+            NotDone: The provider cannot be asked now.
+        """
+
+    async def statements(self, accounts: Sequence[Account]) -> Mapping[str, Statement]:
+        """What the provider's ledger says of orders' money, by order; without those it has never heard of.
+
+        Raises:
             NotDone: The provider cannot be asked now.
         """
 

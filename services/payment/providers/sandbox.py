@@ -17,7 +17,7 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -30,12 +30,15 @@ from mesh.data import CommitUnknown, Database, Transaction
 from mesh.errors import MeshError
 from mesh.money import Money
 from services.payment.providers.port import (
+    Account,
     Authorization,
     Declined,
     NotDone,
     OutcomeUnknown,
     Report,
+    Request,
     SignatureInvalid,
+    Statement,
 )
 from services.payment.tables import ledger, stumble
 
@@ -106,9 +109,9 @@ class Sandbox:
 
         return _authorization(await self._transact(enter, named="sandbox.authorize"))
 
-    async def find_authorization(self, *, key: str) -> Authorization | None:
+    async def find_authorization(self, request: Request) -> Authorization | None:
         """What became of an authorization; see Provider."""
-        entry = await self._find(key)
+        entry = await self._find(request.key)
         return None if entry is None else _authorization(entry)
 
     async def capture(self, *, key: str, reference: str, amount: Money) -> None:
@@ -129,7 +132,14 @@ class Sandbox:
             raise OutcomeUnknown("the answer was lost, as tok_charged_then_timeout asks for")
         _require_ok(entry)
 
-    async def void(self, *, key: str, order_id: str, reference: str) -> None:  # noqa: ARG002 - the port has it
+    async def void(
+        self,
+        *,
+        key: str,
+        order_id: str,
+        reference: str,  # noqa: ARG002 - the port has it
+        amount: Money,  # noqa: ARG002 - the port has it
+    ) -> None:
         """Gives a hold up; see Provider. The sandbox refers to an authorization by its order."""
 
         async def enter(tx: Transaction) -> _Entry:
@@ -139,7 +149,14 @@ class Sandbox:
 
         _require_ok(await self._transact(enter, named="sandbox.void"))
 
-    async def refund(self, *, key: str, reference: str, amount: Money) -> None:
+    async def refund(
+        self,
+        *,
+        key: str,
+        order_id: str,  # noqa: ARG002 - the port has it
+        reference: str,
+        amount: Money,
+    ) -> None:
         """Gives a taken amount back; see Provider."""
 
         async def enter(tx: Transaction) -> _Entry:
@@ -153,12 +170,22 @@ class Sandbox:
 
         _require_ok(await self._transact(enter, named="sandbox.refund"))
 
-    async def is_done(self, *, key: str) -> bool:
+    async def is_done(self, request: Request) -> bool:
         """Whether a request took effect; see Provider."""
-        entry = await self._find(key)
+        entry = await self._find(request.key)
         if entry is not None:
             _require_ok(entry)
         return entry is not None
+
+    async def statements(self, accounts: Sequence[Account]) -> Mapping[str, Statement]:
+        """What the book says of orders; see Provider. One query for all of them."""
+
+        async def add_up(tx: Transaction) -> Mapping[str, Statement]:
+            sums = await _sums(tx, [account.order_id for account in accounts])
+            known = (account for account in accounts if account.order_id in sums)
+            return {account.order_id: _statement(sums[account.order_id], account.currency) for account in known}
+
+        return await self._read(add_up)
 
     def read_report(self, body: bytes, headers: Mapping[str, str]) -> Report:
         """Reads a report after checking its signature; see Provider."""
@@ -185,7 +212,14 @@ class Sandbox:
         async def enter(tx: Transaction) -> _Entry | None:
             return await _read(tx, key)
 
-        return await self._transact(enter)
+        return await self._read(enter)
+
+    async def _read(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """A commit that may have failed loses nothing where nothing was written."""
+        try:
+            return await self._transact(work)
+        except OutcomeUnknown as lost:
+            raise NotDone("the sandbox cannot read its book now") from lost
 
     async def _transact(self, work: Callable[[Transaction], Awaitable[T]], *, named: str = "") -> T:
         try:
@@ -274,6 +308,30 @@ async def _refundable(tx: Transaction, reference: str, currency: str) -> Money:
         ledger.c.currency == currency,
     )
     return Money(currency, int((await tx.execute(total)).scalar_one()))
+
+
+async def _sums(tx: Transaction, references: Sequence[str]) -> Mapping[str, Mapping[tuple[str, str], int]]:
+    """What was done for each order that has entries: sums by operation and currency."""
+    done = func.coalesce(func.sum(ledger.c.amount).filter(ledger.c.outcome == OK), 0)
+    effective = func.count().filter(ledger.c.outcome == OK)
+    kinds = (ledger.c.reference, ledger.c.operation, ledger.c.currency)
+    entries = select(*kinds, done.label("amount"), effective.label("effective")).group_by(*kinds)
+    sums: dict[str, dict[tuple[str, str], int]] = {}
+    for row in await tx.execute(entries.where(ledger.c.reference.in_(references))):
+        of_order = sums.setdefault(row.reference, {})
+        if row.effective:
+            of_order[row.operation, row.currency] = int(row.amount)
+    return sums
+
+
+def _statement(sums: Mapping[tuple[str, str], int], currency: str) -> Statement:
+    """A void writes no amount, and no currency: it gives up whatever is held."""
+    gone = ("VOID", NO_CURRENCY) in sums or ("CAPTURE", currency) in sums
+    return Statement(
+        held=Money(currency, 0 if gone else sums.get(("AUTHORIZE", currency), 0)),
+        taken=Money(currency, sums.get(("CAPTURE", currency), 0)),
+        given_back=Money(currency, sums.get(("REFUND", currency), 0)),
+    )
 
 
 def _done(reference: str, operation: str) -> Select[tuple[str]]:

@@ -137,7 +137,8 @@ class PaymentServiceServicer:
     def HandleWebhook(self, request, context):
         """Takes what a provider reports of itself. The signature is checked over the body as it came.
 
-        Atomic and idempotent by the provider's event id. Errors: CREDENTIALS_INVALID (signature), RESOURCE_NOT_FOUND (provider), INVALID_FIELD.
+        A report changes no money: it makes payment look at the provider, settle what was left open and compare. It counts as taken after that. Atomic and idempotent by the provider's event id.
+        Errors: CREDENTIALS_INVALID (signature), RESOURCE_NOT_FOUND (provider), INVALID_FIELD, DEPENDENCY_UNAVAILABLE (the provider cannot be asked now: report again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

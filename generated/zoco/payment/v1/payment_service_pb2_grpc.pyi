@@ -70,7 +70,8 @@ class PaymentServiceStub:
     HandleWebhook: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.HandleWebhookRequest, _payment_service_pb2.HandleWebhookResponse]
     """Takes what a provider reports of itself. The signature is checked over the body as it came.
 
-    Atomic and idempotent by the provider's event id. Errors: CREDENTIALS_INVALID (signature), RESOURCE_NOT_FOUND (provider), INVALID_FIELD.
+    A report changes no money: it makes payment look at the provider, settle what was left open and compare. It counts as taken after that. Atomic and idempotent by the provider's event id.
+    Errors: CREDENTIALS_INVALID (signature), RESOURCE_NOT_FOUND (provider), INVALID_FIELD, DEPENDENCY_UNAVAILABLE (the provider cannot be asked now: report again).
     """
 
 @_typing.type_check_only
@@ -114,7 +115,8 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     HandleWebhook: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.HandleWebhookRequest, _payment_service_pb2.HandleWebhookResponse]  # type: ignore[assignment]
     """Takes what a provider reports of itself. The signature is checked over the body as it came.
 
-    Atomic and idempotent by the provider's event id. Errors: CREDENTIALS_INVALID (signature), RESOURCE_NOT_FOUND (provider), INVALID_FIELD.
+    A report changes no money: it makes payment look at the provider, settle what was left open and compare. It counts as taken after that. Atomic and idempotent by the provider's event id.
+    Errors: CREDENTIALS_INVALID (signature), RESOURCE_NOT_FOUND (provider), INVALID_FIELD, DEPENDENCY_UNAVAILABLE (the provider cannot be asked now: report again).
     """
 
 class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -197,7 +199,8 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_payment_service_pb2.HandleWebhookResponse, _abc.Awaitable[_payment_service_pb2.HandleWebhookResponse]]:
         """Takes what a provider reports of itself. The signature is checked over the body as it came.
 
-        Atomic and idempotent by the provider's event id. Errors: CREDENTIALS_INVALID (signature), RESOURCE_NOT_FOUND (provider), INVALID_FIELD.
+        A report changes no money: it makes payment look at the provider, settle what was left open and compare. It counts as taken after that. Atomic and idempotent by the provider's event id.
+        Errors: CREDENTIALS_INVALID (signature), RESOURCE_NOT_FOUND (provider), INVALID_FIELD, DEPENDENCY_UNAVAILABLE (the provider cannot be asked now: report again).
         """
 
 def add_PaymentServiceServicer_to_server(servicer: PaymentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
