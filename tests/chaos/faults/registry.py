@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.chaos.faults import processes
+from tests.chaos.faults import network, processes
 from tests.chaos.faults.fault import Faults
 
-FAULTS: Final[Faults] = (*processes.FAULTS,)
+FAULTS: Final[Faults] = (*processes.FAULTS, *network.FAULTS)
