@@ -315,6 +315,7 @@ class Customers:
                         last = str(refused)
                     except httpx.TransportError as lost:
                         last = repr(lost)
+                    self.ledger.repeated.append(f"{method}: {last}")
                     await asyncio.sleep(self._chance.uniform(0.05, 0.3))
         except TimeoutError:
             raise GaveUp(f"{method} was not answered within {PATIENCE:.0f} s: {last}") from None

@@ -53,6 +53,11 @@ class Load:
             finally:
                 self._stopping.set()
 
+    @property
+    def repeated(self) -> Sequence[str]:
+        """Calls that were not answered at a try, of all customers so far."""
+        return self._ledger.repeated
+
     async def until(self, more: int, limit: float = 120) -> None:
         """Waits until so many more orders are acknowledged, or the time is over."""
         enough = len(self._ledger.orders) + more
