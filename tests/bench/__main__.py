@@ -29,6 +29,9 @@ BENCHES: Final[Mapping[str, str]] = {
     "tracing": "tests.bench.tracing",
     "decisions": "tests.bench.decisions",
     "turnaround": "tests.bench.edge_turnaround",
+    "checkout-latency": "tests.bench.checkout_latency",
+    "overload": "tests.bench.overload",
+    "relay": "tests.bench.relay",
 }
 """Modules with a `measure()`, by the name they are asked for with."""
 

@@ -101,8 +101,8 @@ def open_house(
         for each in outside.values():
             told |= each.settings
         shop = RunningShop(Path(directory) / "home", free_port(), settings=told)
-        shop.up()
         try:
+            shop.up()
             yield House(shop, sentences, brief, {what: each.proxy for what, each in outside.items()})
         finally:
             shop.zoco("down", check=False)
