@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from mesh.crashpoints import REACHED, VARIABLE
-from tests.chaos.outside import Outside, reached
+from tests.chaos.outside import Outside, proxied
 from tests.chaos.proxy import Proxy
 from tests.journeys.running import RunningShop, free_port
 
@@ -96,7 +96,7 @@ def open_house(
         sentences = Path(directory) / "crash"
         (sentences / REACHED).mkdir(parents=True)
         os.chmod(sentences, 0o700)  # noqa: PTH101 - whoever may write there may kill
-        outside = {each: stack.enter_context(reached(each, Path(directory))) for each in through}
+        outside = {each: stack.enter_context(proxied(each, Path(directory))) for each in through}
         told = {**SETTINGS, VARIABLE: str(sentences), **(settings or {})}
         for each in outside.values():
             told |= each.settings

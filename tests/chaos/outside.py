@@ -19,7 +19,7 @@ class Outside(Enum):
 
 
 @dataclass(frozen=True)
-class Reached:
+class Proxied:
     """A server behind its proxy."""
 
     proxy: Proxy
@@ -28,7 +28,7 @@ class Reached:
 
 
 @contextmanager
-def reached(what: Outside, directory: Path) -> Iterator[Reached]:
+def proxied(what: Outside, directory: Path) -> Iterator[Proxied]:
     """Runs a server under a directory, and a proxy before it."""
     with ExitStack() as stack:
         match what:
@@ -40,7 +40,7 @@ def reached(what: Outside, directory: Path) -> Iterator[Reached]:
                 proxy = _before(database.port, stack)
                 # Nobody needs a password on the server of the tests, but a connection string of `zoco up` carries one.
                 url = f"postgresql://{SUPERUSER}@{LOOPBACK}:{proxy.port}/postgres"
-                yield Reached(proxy, {"DATABASE_URL": url})
+                yield Proxied(proxy, {"DATABASE_URL": url})
             case Outside.NATS:
                 broker = NatsServer(directory / what.value)
                 broker.start()
@@ -48,7 +48,7 @@ def reached(what: Outside, directory: Path) -> Iterator[Reached]:
                 proxy = _before(broker.port, stack)
                 # Who gives no account is the operator there: what the shop's own broker lets a workload do, other tests
                 # ask (tests/security); here it is about the line.
-                yield Reached(proxy, {"NATS_URL": f"nats://{LOOPBACK}:{proxy.port}"})
+                yield Proxied(proxy, {"NATS_URL": f"nats://{LOOPBACK}:{proxy.port}"})
             case _:
                 assert_never(what)
 
