@@ -30,6 +30,9 @@ BENCHES: Final[Mapping[str, str]] = {
     "decisions": "tests.bench.decisions",
     "turnaround": "tests.bench.edge_turnaround",
     "growth": "tests.bench.growth",
+    "checkout-latency": "tests.bench.checkout_latency",
+    "overload": "tests.bench.overload",
+    "relay": "tests.bench.relay",
 }
 """Modules with a `measure()`, by the name they are asked for with."""
 

@@ -61,6 +61,9 @@ class Customers:
     latencies: list[float] = field(default_factory=list)
     """Seconds from the first try of each CreateOrder to its answer."""
 
+    passing: set[grpc.StatusCode] = field(default_factory=lambda: set(PASSING))
+    """What they repeat."""
+
     def __post_init__(self) -> None:
         self._door = Rest(self.shop.address)
         self._chance = random.Random(self.seed)
@@ -308,13 +311,14 @@ class Customers:
                     try:
                         return await client.answer(method, request)
                     except Refused as refused:
-                        if refused.code not in PASSING:
+                        if refused.code not in self.passing:
                             if refused.code in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}:
                                 self.ledger.wrong.append(f"{method}: {refused}")
                             raise
                         last = str(refused)
                     except httpx.TransportError as lost:
                         last = repr(lost)
+                    self.ledger.repeated.append(f"{method}: {last}")
                     await asyncio.sleep(self._chance.uniform(0.05, 0.3))
         except TimeoutError:
             raise GaveUp(f"{method} was not answered within {PATIENCE:.0f} s: {last}") from None

@@ -5,13 +5,15 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from mesh.crashpoints import REACHED, VARIABLE
+from tests.chaos.outside import Outside, proxied
+from tests.chaos.proxy import Proxy
 from tests.journeys.running import RunningShop, free_port
 
 SETTINGS: Final[Mapping[str, str]] = {
@@ -42,6 +44,8 @@ class House:
     sentences: Path
     brief: bool = False
     """Whether what is done to it is to be done in a short form."""
+    proxies: Mapping[Outside, Proxy] = field(default_factory=dict)
+    """What stands before those servers that are not its own."""
 
     def sentence(self, point: str) -> None:
         """Tells the process that comes to a point next to die there."""
@@ -84,17 +88,22 @@ class House:
 
 
 @contextmanager
-def open_house(settings: Mapping[str, str] | None = None, *, brief: bool = False) -> Iterator[House]:
+def open_house(
+    settings: Mapping[str, str] | None = None, *, through: Sequence[Outside] = (), brief: bool = False
+) -> Iterator[House]:
     """A shop of its own; stopped and deleted at the end."""
-    with TemporaryDirectory(prefix="zoco-chaos-") as directory:
+    with TemporaryDirectory(prefix="zoco-chaos-") as directory, ExitStack() as stack:
         sentences = Path(directory) / "crash"
         (sentences / REACHED).mkdir(parents=True)
         os.chmod(sentences, 0o700)  # noqa: PTH101 - whoever may write there may kill
+        outside = {each: stack.enter_context(proxied(each, Path(directory))) for each in through}
         told = {**SETTINGS, VARIABLE: str(sentences), **(settings or {})}
+        for each in outside.values():
+            told |= each.settings
         shop = RunningShop(Path(directory) / "home", free_port(), settings=told)
-        shop.up()
         try:
-            yield House(shop, sentences, brief)
+            shop.up()
+            yield House(shop, sentences, brief, {what: each.proxy for what, each in outside.items()})
         finally:
             shop.zoco("down", check=False)
 

@@ -41,6 +41,8 @@ class Ledger:
     orders: list[Acknowledged] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     """Answers that the contract does not allow, whatever has happened."""
+    repeated: list[str] = field(default_factory=list)
+    """Calls that got no answer at a try, and why; a customer tried them again."""
     finished: int = 0
     """Flows that went to their end."""
 

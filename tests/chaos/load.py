@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+import grpc
+
 from tests.chaos.customers import Customers, GaveUp
 from tests.chaos.ledger import Ledger
 from tests.chaos.points import Flow
@@ -52,6 +54,15 @@ class Load:
                 yield
             finally:
                 self._stopping.set()
+
+    @property
+    def repeated(self) -> Sequence[str]:
+        """Calls that were not answered at a try, of all customers so far."""
+        return self._ledger.repeated
+
+    def bear(self, code: grpc.StatusCode) -> None:
+        """From now on customers repeat what is refused so, too: that it is refused is right, and passes."""
+        self._customers.passing.add(code)
 
     async def until(self, more: int, limit: float = 120) -> None:
         """Waits until so many more orders are acknowledged, or the time is over."""

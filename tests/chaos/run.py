@@ -50,14 +50,14 @@ class Plan:
 
 async def run(plan: Plan, report: Report) -> None:
     """Runs all that is planned; each audit is of everything that was acknowledged in its shop."""
-    together = [fault for fault in plan.faults() if not fault.settings]
+    together = [fault for fault in plan.faults() if not fault.alone]
     rounds = plan.rounds()
     if rounds or together:
         with open_house(brief=plan.short) as house:
             await _in_one_house(house, rounds, together, plan, report)
     for fault in plan.faults():
-        if fault.settings:
-            with open_house(fault.settings, brief=plan.short) as house:
+        if fault.alone:
+            with open_house(fault.settings, through=fault.through, brief=plan.short) as house:
                 await _in_one_house(house, [], [fault], plan, report)
 
 

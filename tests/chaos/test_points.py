@@ -19,6 +19,7 @@ from tests.chaos.points import ELSEWHERE, POINTS
 ROOT = Path(__file__).parents[2]
 AROUND = ("before_commit", "after_commit")
 
+NOTHING_TO_OPEN = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3)); "
 REACH = "from mesh.crashpoints import crashpoint; crashpoint('shop.till.opened'); print('went on')"
 
 
@@ -44,6 +45,12 @@ def test_a_sentenced_process_dies_at_its_point_and_the_next_one_goes_on(tmp_path
     assert [each.name for each in (tmp_path / REACHED).iterdir()] == ["shop.till.opened"]
 
 
+def test_a_process_that_can_open_nothing_passes_its_points_as_any_other(tmp_path: Path) -> None:
+    done = _reach(tmp_path, f"import mesh.crashpoints; {NOTHING_TO_OPEN}{REACH}")
+
+    assert done.stdout == "went on\n", done.stderr
+
+
 def test_an_unarmed_process_passes(tmp_path: Path) -> None:
     assert _reach(None).stdout == "went on\n"
 
@@ -56,10 +63,10 @@ def test_production_refuses_to_be_armed(tmp_path: Path) -> None:
         MeshSettings.model_validate({"ZOCO_PKI_DIR": tmp_path, VARIABLE: tmp_path, "ZOCO_ENV": "production"})
 
 
-def _reach(directory: Path | None) -> subprocess.CompletedProcess[str]:
+def _reach(directory: Path | None, program: str = REACH) -> subprocess.CompletedProcess[str]:
     armed = {} if directory is None else {VARIABLE: str(directory)}
     return subprocess.run(
-        [sys.executable, "-c", REACH],
+        [sys.executable, "-c", program],
         cwd=ROOT,
         env={**os.environ, **armed},
         capture_output=True,

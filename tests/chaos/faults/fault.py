@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tests.chaos.house import House
 from tests.chaos.load import Load
 from tests.chaos.outcome import Outcome
+from tests.chaos.outside import Outside
 
 Inflict = Callable[[House, Load, Outcome], Awaitable[None]]
 """Breaks something under load, waits until that has been felt, and heals it. Notes what a reader wants to know.
@@ -27,10 +28,17 @@ class Fault:
     """Whether it belongs to the short form."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """What the shop is told at start for it; a fault with settings gets a shop of its own."""
+    through: Sequence[Outside] = ()
+    """Servers that the shop reaches through a proxy for it; such a fault gets a shop of its own, too."""
     poison: int = 0
     """Dead letters it leaves behind on purpose."""
     clients: int = 8
     """How many customers come at a time."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether it gets a shop of its own."""
+        return bool(self.settings or self.through)
 
 
 Faults = Sequence[Fault]
