@@ -4,15 +4,21 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
 
+from cli.local.broker import OPERATOR, nats_url
+from cli.local.home import Home
+from cli.local.ports import Ports
+from cli.local.postgres import local_database
+from cli.local.runfile import read_run_state
 from mesh.crashpoints import REACHED, VARIABLE
-from tests.journeys.running import RunningShop, free_port
+from tests.journeys.running import PROJECT, RunningShop, free_port
 
 SETTINGS: Final[Mapping[str, str]] = {
     # A process that died is back at once, however often it dies: the proof is of what it left, not of the patience.
@@ -64,6 +70,33 @@ class House:
         """Every point that any process came by since the shop was started."""
         return frozenset(each.name for each in (self.sentences / REACHED).iterdir())
 
+    @property
+    def home(self) -> Home:
+        """Where its files are."""
+        return Home(self.shop.home)
+
+    def database(self, service: str) -> str:
+        """The URL of a service's database, with the rights of whoever runs PostgreSQL."""
+        server = urlsplit(local_database(self._ports.postgres, self._secrets["postgres"]).url)
+        return urlunsplit(server._replace(path=f"/{service}"))
+
+    @property
+    def broker(self) -> str:
+        """The URL of the broker, with the rights of whoever runs it."""
+        return nats_url(self._ports.nats, OPERATOR, self._secrets["nats"])
+
+    @property
+    def _ports(self) -> Ports:
+        state = read_run_state(self.home.run_file)
+        if state is None:
+            raise FileNotFoundError(f"{self.home.run_file}: nothing was started here")
+        return state.ports
+
+    @property
+    def _secrets(self) -> Mapping[str, Any]:
+        secrets: Mapping[str, Any] = json.loads(self.home.secrets_file.read_text())
+        return secrets
+
     async def audit(self, acknowledged: Sequence[str], *, poison: int = 0, settle: float = 120) -> Verdict:
         """Waits until the shop is at rest and holds it against the invariants (`zoco audit`)."""
         began = time.monotonic()
@@ -84,19 +117,34 @@ class House:
 
 
 @contextmanager
-def open_house(settings: Mapping[str, str] | None = None, *, brief: bool = False) -> Iterator[House]:
-    """A shop of its own; stopped and deleted at the end."""
+def open_house(
+    settings: Mapping[str, str] | None = None,
+    *,
+    brief: bool = False,
+    prepare: Callable[[Path], AbstractContextManager[None]] | None = None,
+    project: Path = PROJECT,
+) -> Iterator[House]:
+    """A shop of its own; stopped and deleted at the end.
+
+    Args:
+        settings: What it is told beyond `SETTINGS`.
+        brief: See House.
+        prepare: What is done to its home before the first start, and undone after the end.
+        project: The checkout that it is started from.
+    """
     with TemporaryDirectory(prefix="zoco-chaos-") as directory:
+        home = Path(directory) / "home"
         sentences = Path(directory) / "crash"
         (sentences / REACHED).mkdir(parents=True)
         os.chmod(sentences, 0o700)  # noqa: PTH101 - whoever may write there may kill
         told = {**SETTINGS, VARIABLE: str(sentences), **(settings or {})}
-        shop = RunningShop(Path(directory) / "home", free_port(), settings=told)
-        shop.up()
-        try:
-            yield House(shop, sentences, brief)
-        finally:
-            shop.zoco("down", check=False)
+        shop = RunningShop(home, free_port(), settings=told, project=project)
+        with prepare(home) if prepare else nullcontext():
+            try:
+                shop.up()
+                yield House(shop, sentences, brief)
+            finally:
+                shop.zoco("down", check=False)
 
 
 def _line(invariant: Mapping[str, Any]) -> str:

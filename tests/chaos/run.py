@@ -45,19 +45,31 @@ class Plan:
 
     def faults(self) -> Sequence[Fault]:
         """The faults."""
+        return [each for each in self._asked() if self.is_possible(each)]
+
+    def left_out(self) -> Sequence[Fault]:
+        """Faults that were asked for, and that this account may not inflict."""
+        return [each for each in self._asked() if not self.is_possible(each)]
+
+    @staticmethod
+    def is_possible(fault: Fault) -> bool:
+        """Whether this account may inflict a fault: only root mounts a file system."""
+        return fault.prepare is None or os.geteuid() == 0
+
+    def _asked(self) -> Sequence[Fault]:
         return [each for each in FAULTS if (each.short or not self.short) and self.only in each.name]
 
 
 async def run(plan: Plan, report: Report) -> None:
     """Runs all that is planned; each audit is of everything that was acknowledged in its shop."""
-    together = [fault for fault in plan.faults() if not fault.settings]
+    together = [fault for fault in plan.faults() if not fault.alone]
     rounds = plan.rounds()
     if rounds or together:
         with open_house(brief=plan.short) as house:
             await _in_one_house(house, rounds, together, plan, report)
     for fault in plan.faults():
-        if fault.settings:
-            with open_house(fault.settings, brief=plan.short) as house:
+        if fault.alone:
+            with open_house(fault.settings, brief=plan.short, prepare=fault.prepare) as house:
                 await _in_one_house(house, [], [fault], plan, report)
 
 

@@ -1,7 +1,9 @@
 """What a fault is: something that is done to a shop under load, and taken back."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.chaos.house import House
 from tests.chaos.load import Load
@@ -12,6 +14,9 @@ Inflict = Callable[[House, Load, Outcome], Awaitable[None]]
 
 What is healed is healed when it returns, also if it raises.
 """
+
+Prepare = Callable[[Path], AbstractContextManager[None]]
+"""Prepares a shop's home before its first start; what is prepared lasts until the shop is stopped."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,17 @@ class Fault:
     """Whether it belongs to the short form."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """What the shop is told at start for it; a fault with settings gets a shop of its own."""
+    prepare: Prepare | None = None
+    """What its shop's home needs beforehand; a fault with that gets a shop of its own, too."""
     poison: int = 0
     """Dead letters it leaves behind on purpose."""
     clients: int = 8
     """How many customers come at a time."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether it gets a shop of its own."""
+        return bool(self.settings) or self.prepare is not None
 
 
 Faults = Sequence[Fault]
