@@ -20,10 +20,10 @@ GO_TOOLS := \
 	github.com/bojand/ghz/cmd/ghz@v0.120.0 \
 	github.com/stripe/stripe-mock@v0.203.0
 
-.PHONY: help up down reset status test gen lint check tools bench parity chaos chaos-short figures lock environment environment-dev
+.PHONY: help up down reset status test gen lint check tools bench parity chaos chaos-short chaos-mutations figures lock environment environment-dev
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: environment ## Start the shop on this machine; DETACH=1 returns when it is ready
 	@exec $(BIN)/zoco up $(if $(filter-out 0,$(DETACH)),--detach)
@@ -87,6 +87,9 @@ chaos: environment-dev ## Kill everything everywhere and count what is lost; SEE
 
 chaos-short: environment-dev ## The same in a few minutes: every crash point once, and five faults
 	@$(BIN)/python -m tests.chaos --short
+
+chaos-mutations: environment-dev ## Whether the same sees anything: break a rule of delivery, and it must turn red
+	@$(BIN)/python -m tests.chaos.mutations
 
 figures: environment-dev ## Measure a shop of its own: start, memory, orders, reads
 	@$(BIN)/python -m tests.bench.figures

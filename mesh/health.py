@@ -1,8 +1,11 @@
-"""Health (grpc.health.v1): serving only while everything a process needs is reachable, and not while it drains."""
+"""Health (grpc.health.v1): serving only while everything a process needs is reachable, and not while it drains.
+
+What a process can do without for a while is no reason not to serve: it says what it lacks, and goes on.
+"""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from grpc_health.v1 import health_pb2
@@ -37,13 +40,18 @@ class Health(aio.HealthServicer):  # type: ignore[misc]  # the package has no ty
     Args:
         services: Full names that are reported beside the whole (``""``).
         probes: What the process needs, by name.
+        wishes: What it can do without for a while, by name.
     """
 
-    def __init__(self, services: Iterable[str], probes: Mapping[str, Probe]) -> None:
+    def __init__(
+        self, services: Iterable[str], probes: Mapping[str, Probe], *, wishes: Mapping[str, Probe] | None = None
+    ) -> None:
         super().__init__()
         self._names = ("", *services)
         self._probes = probes
+        self._wishes = wishes or {}
         self._reason = "starting"
+        self._serving = False
         self._draining = False
         self._started = time.monotonic()
         self._version = VERSION
@@ -63,32 +71,40 @@ class Health(aio.HealthServicer):  # type: ignore[misc]  # the package has no ty
         """Probes what the process needs, for ever, and reports changes. Run it as a task."""
         while True:
             await self.probe()
-            await asyncio.sleep(RECOVERY_INTERVAL if self._reason else PROBE_INTERVAL)
+            await asyncio.sleep(PROBE_INTERVAL if self._serving else RECOVERY_INTERVAL)
 
     async def probe(self) -> None:
         """Probes once and reports the result."""
-        reason = "; ".join([failure for failure in await asyncio.gather(*map(self._try, self._probes)) if failure])
+        missing, lacking = await asyncio.gather(_failures(self._probes), _failures(self._wishes))
         if not self._draining:
-            await self._report(reason)
+            await self._report([*missing, *lacking], serving=not missing)
 
     async def drain(self) -> None:
         """Reports NOT_SERVING from now on."""
         self._draining = True
-        await self._report("draining")
+        await self._report(["draining"], serving=False)
 
-    async def _report(self, reason: str) -> None:
-        if reason != self._reason:
-            _log.info("health changed", serving=not reason, reason=reason or "all probes pass")
-        self._reason = reason
+    async def _report(self, reasons: Sequence[str], *, serving: bool) -> None:
+        reason = "; ".join(reasons)
+        if (reason, serving) != (self._reason, self._serving):
+            _log.info("health changed", serving=serving, reason=reason or "all probes pass")
+        self._reason, self._serving = reason, serving
         for name in self._names:
-            await self.set(name, NOT_SERVING if reason else SERVING)
+            await self.set(name, SERVING if serving else NOT_SERVING)
 
-    async def _try(self, name: str) -> str:
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT):
-                await self._probes[name]()
-        except TimeoutError:
-            return f"{name}: no answer within {PROBE_TIMEOUT:g} s"
-        except Exception as error:  # noqa: BLE001 - whatever a probe raises is the reason for not serving
-            return f"{name}: {type(error).__name__}"
-        return ""
+
+async def _failures(probes: Mapping[str, Probe]) -> Sequence[str]:
+    """Why probes fail; empty if none does."""
+    tried = await asyncio.gather(*(_try(name, probe) for name, probe in probes.items()))
+    return [failure for failure in tried if failure]
+
+
+async def _try(name: str, probe: Probe) -> str:
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT):
+            await probe()
+    except TimeoutError:
+        return f"{name}: no answer within {PROBE_TIMEOUT:g} s"
+    except Exception as error:  # noqa: BLE001 - whatever a probe raises is the reason for not serving
+        return f"{name}: {type(error).__name__}"
+    return ""

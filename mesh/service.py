@@ -6,7 +6,7 @@ Production and tests share `start`; `run` adds the process around it.
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
@@ -145,7 +145,9 @@ async def start(
 
         health = Health(
             policy.workloads[workload].services if workload in policy.workloads else (),
-            _probes(workload, database, bus),
+            {} if database is None else {"database": database.ping, "schema": _schema(workload, database)},
+            # Without the broker, events wait in the outbox and everything else goes on.
+            wishes={} if bus is None else {"broker": partial(_require_connection, bus)},
         )
         keys = KeySet(service.token_keys or _keys_of_contract(runtime))
         compiler = PipelineCompiler(
@@ -269,14 +271,8 @@ async def _serve(workload: str, build: Build[SettingsT], settings: SettingsT, js
     return 0 if asked.done() else 1
 
 
-def _probes(workload: str, database: Database | None, bus: NatsBus | None) -> Mapping[str, Probe]:
-    probes: dict[str, Probe] = {}
-    if database is not None:
-        probes["database"] = database.ping
-        probes["schema"] = schema_probe(migrations_of(workload), database)
-    if bus is not None:
-        probes["broker"] = partial(_require_connection, bus)
-    return probes
+def _schema(workload: str, database: Database) -> Probe:
+    return schema_probe(migrations_of(workload), database)
 
 
 async def _require_connection(bus: NatsBus) -> None:

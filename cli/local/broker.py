@@ -14,6 +14,9 @@ from cli.local.spawning import Program
 from mesh.bus.accounts import permissions
 from mesh.bus.contract import EventContract
 
+_UNHEALTHY_SECONDS = 30.0
+"""A stream that could not be written once, because the disk was full, takes nothing more until the server restarts."""
+
 OPERATOR = "operator"
 """The account of whoever runs this machine: all of the broker, for a look by hand. No process uses it."""
 
@@ -63,6 +66,7 @@ def nats_process(
         probe=HttpHealth(monitor, "/healthz"),
         port=port,
         start_seconds=start_seconds,
+        unhealthy_seconds=_UNHEALTHY_SECONDS,
     )
 
 

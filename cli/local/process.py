@@ -40,6 +40,9 @@ class ProcessSpec:
     """Called before the stop signal, to let work in flight finish."""
     probe_seconds: float = 2.0
     """How often a healthy process is asked."""
+    unhealthy_seconds: float | None = None
+    """How long it may stay unhealthy, once it was healthy (before that, `start_seconds`), before it is started anew;
+    None where a new start would not help."""
 
 
 class ManagedProcess:
@@ -64,6 +67,7 @@ class ManagedProcess:
         self._spawned = spawned
         self._longest_backoff = longest_backoff
         self._stop = asyncio.Event()
+        self._given_up = asyncio.Event()
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
 
@@ -127,6 +131,7 @@ class ManagedProcess:
         attempt = 0
         while not self._stop.is_set():
             await self._become(Starting())
+            self._given_up.clear()
             born = time.monotonic()
             child = await self._spawn()
             health = asyncio.create_task(self._watch_health(), name=f"health {self.spec.name}")
@@ -137,7 +142,7 @@ class ManagedProcess:
                 with contextlib.suppress(asyncio.CancelledError):
                     await health
                 self.pid = None
-            self.last_exit = _exit_words(code)
+            self.last_exit = f"{_exit_words(code)}{', for it stayed unhealthy' if self._given_up.is_set() else ''}"
             if self._stop.is_set():
                 break
             attempt = 1 if time.monotonic() - born > _STEADY_SECONDS else attempt + 1
@@ -162,11 +167,12 @@ class ManagedProcess:
         return child
 
     async def _life(self, child: Child) -> int:
-        """Wait for the child's end, bringing it about when `stop` was asked for."""
+        """Wait for the child's end, bringing it about when `stop` was asked for, or when it does not recover."""
         ended = asyncio.create_task(child.wait())
-        asked = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
+        reasons = {asyncio.create_task(event.wait()) for event in (self._stop, self._given_up)}
+        await asyncio.wait({ended, *reasons}, return_when=asyncio.FIRST_COMPLETED)
+        for reason in reasons:
+            reason.cancel()
         if not ended.done():
             _signal(child.pid, self.spec.stop_signal, group=False)
             await asyncio.wait({ended}, timeout=self.spec.stop_seconds)
@@ -175,19 +181,22 @@ class ManagedProcess:
         return await ended
 
     async def _watch_health(self) -> None:
-        was_healthy = False
+        was_healthy, last_healthy = False, time.monotonic()
         while True:
             reason = await self.spec.probe()
             if isinstance(self.state, Stopping):
                 return
             if reason is None:
-                was_healthy = True
+                was_healthy, last_healthy = True, time.monotonic()
                 if not isinstance(self.state, Healthy):
                     await self._become(Healthy())
             elif was_healthy:
                 await self._become(Unhealthy(reason))
             else:
                 await self._become(Starting(reason))
+            patience = self.spec.unhealthy_seconds if was_healthy else self.spec.start_seconds
+            if self.spec.unhealthy_seconds is not None and time.monotonic() - last_healthy > (patience or 0.0):
+                self._given_up.set()
             await asyncio.sleep(self.spec.probe_seconds if was_healthy else _POLL_SECONDS)
 
 

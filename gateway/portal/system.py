@@ -36,7 +36,7 @@ class State(Enum):
 
     SERVING = "SERVING"
     DEGRADED = "DEGRADED"
-    """It serves, but not as it should: of several processes some are down."""
+    """It serves, but not as it should: of several processes some are down, or one lacks what it can do without."""
     NOT_SERVING = "NOT_SERVING"
 
 
@@ -46,7 +46,7 @@ class ServiceHealth:
 
     Attributes:
         service: its name.
-        state: SERVING if all its processes are, NOT_SERVING if none is.
+        state: SERVING if all its processes are and lack nothing, NOT_SERVING if none is.
         reason: why it is not SERVING; empty if it is.
         version: what runs, empty where it did not say.
         uptime_seconds: of its youngest process.
@@ -143,7 +143,8 @@ class _ProcessHealth:
 async def _ask_workload(workload: str, channels: Sequence[grpc.aio.Channel]) -> ServiceHealth:
     processes = await asyncio.gather(*(_ask_process(channel) for channel in channels))
     serving = [process for process in processes if process.serving]
-    state = State.NOT_SERVING if not serving else State.DEGRADED if len(serving) < len(processes) else State.SERVING
+    whole = all(process.serving and not process.reason for process in processes)
+    state = State.NOT_SERVING if not serving else State.SERVING if whole else State.DEGRADED
     told = serving or processes
     return ServiceHealth(
         service=workload,
@@ -166,7 +167,7 @@ async def _ask_process(channel: grpc.aio.Channel) -> _ProcessHealth:
     serving = answer.status == SERVING
     return _ProcessHealth(
         serving=serving,
-        reason="" if serving else told.get(REASON_HEADER) or "not serving",
+        reason=told.get(REASON_HEADER, "") or ("" if serving else "not serving"),
         version=told.get(VERSION_HEADER, ""),
         uptime_seconds=int(told.get(UPTIME_HEADER, "0")),
     )

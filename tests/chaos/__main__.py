@@ -18,7 +18,9 @@ def main() -> None:
     if not rounds and not faults:
         sys.exit(f"ONLY={plan.only!r} names no crash and no fault")
     print(f"seed {plan.seed}; {len(rounds)} rounds of crashes, {len(faults)} faults; report: {REPORT}", flush=True)
-    report = Report(REPORT, plan.seed)
+    report = Report(REPORT, plan.seed, left_out=[fault.name for fault in plan.left_out()])
+    if report.left_out:
+        print(f"left out, because only root may do it: {', '.join(report.left_out)}", flush=True)
     try:
         asyncio.run(run(plan, report))
     finally:

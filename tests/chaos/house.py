@@ -4,17 +4,23 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
 
+from cli.local.broker import OPERATOR, nats_url
+from cli.local.home import Home
+from cli.local.ports import Ports
+from cli.local.postgres import local_database
+from cli.local.runfile import read_run_state
 from mesh.crashpoints import REACHED, VARIABLE
 from tests.chaos.outside import Outside, proxied
 from tests.chaos.proxy import Proxy
-from tests.journeys.running import RunningShop, free_port
+from tests.journeys.running import PROJECT, RunningShop, free_port
 
 SETTINGS: Final[Mapping[str, str]] = {
     # A process that died is back at once, however often it dies: the proof is of what it left, not of the patience.
@@ -68,6 +74,33 @@ class House:
         """Every point that any process came by since the shop was started."""
         return frozenset(each.name for each in (self.sentences / REACHED).iterdir())
 
+    @property
+    def home(self) -> Home:
+        """Where its files are."""
+        return Home(self.shop.home)
+
+    def database(self, service: str) -> str:
+        """The URL of a service's database, with the rights of whoever runs PostgreSQL."""
+        server = urlsplit(local_database(self._ports.postgres, self._secrets["postgres"]).url)
+        return urlunsplit(server._replace(path=f"/{service}"))
+
+    @property
+    def broker(self) -> str:
+        """The URL of the broker, with the rights of whoever runs it."""
+        return nats_url(self._ports.nats, OPERATOR, self._secrets["nats"])
+
+    @property
+    def _ports(self) -> Ports:
+        state = read_run_state(self.home.run_file)
+        if state is None:
+            raise FileNotFoundError(f"{self.home.run_file}: nothing was started here")
+        return state.ports
+
+    @property
+    def _secrets(self) -> Mapping[str, Any]:
+        secrets: Mapping[str, Any] = json.loads(self.home.secrets_file.read_text())
+        return secrets
+
     async def audit(self, acknowledged: Sequence[str], *, poison: int = 0, settle: float = 120) -> Verdict:
         """Waits until the shop is at rest and holds it against the invariants (`zoco audit`)."""
         began = time.monotonic()
@@ -89,10 +122,24 @@ class House:
 
 @contextmanager
 def open_house(
-    settings: Mapping[str, str] | None = None, *, through: Sequence[Outside] = (), brief: bool = False
+    settings: Mapping[str, str] | None = None,
+    *,
+    brief: bool = False,
+    through: Sequence[Outside] = (),
+    prepare: Callable[[Path], AbstractContextManager[None]] | None = None,
+    project: Path = PROJECT,
 ) -> Iterator[House]:
-    """A shop of its own; stopped and deleted at the end."""
+    """A shop of its own; stopped and deleted at the end.
+
+    Args:
+        settings: What it is told beyond `SETTINGS`.
+        brief: See House.
+        through: Servers that it reaches through a proxy.
+        prepare: What is done to its home before the first start, and undone after the end.
+        project: The checkout that it is started from.
+    """
     with TemporaryDirectory(prefix="zoco-chaos-") as directory, ExitStack() as stack:
+        home = Path(directory) / "home"
         sentences = Path(directory) / "crash"
         (sentences / REACHED).mkdir(parents=True)
         os.chmod(sentences, 0o700)  # noqa: PTH101 - whoever may write there may kill
@@ -100,7 +147,9 @@ def open_house(
         told = {**SETTINGS, VARIABLE: str(sentences), **(settings or {})}
         for each in outside.values():
             told |= each.settings
-        shop = RunningShop(Path(directory) / "home", free_port(), settings=told)
+        shop = RunningShop(home, free_port(), settings=told, project=project)
+        if prepare is not None:
+            stack.enter_context(prepare(home))
         try:
             shop.up()
             yield House(shop, sentences, brief, {what: each.proxy for what, each in outside.items()})

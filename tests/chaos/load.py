@@ -39,10 +39,17 @@ class Load:
         self._customers = customers
         self._ledger = ledger
         self._clients = clients
+        self.seed = seed
+        """Of what they do by chance."""
         self._chance = random.Random(seed)
         self._stopping = asyncio.Event()
         self.gave_up: list[str] = []
         """Customers who were never answered."""
+
+    @property
+    def acknowledged(self) -> int:
+        """How many orders are acknowledged by now."""
+        return len(self._ledger.orders)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

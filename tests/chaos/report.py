@@ -24,6 +24,8 @@ class Report:
     breaches: list[str] = field(default_factory=list)
     """What audits found that belong to no single round."""
     audits: int = 0
+    left_out: Sequence[str] = ()
+    """Faults that this account may not inflict."""
 
     def add(self, outcome: Outcome, *, to: list[Outcome]) -> None:
         """Takes a row, prints it and writes the page."""
@@ -74,6 +76,8 @@ class Report:
             "",
             f"{now:%d %B %Y, %H:%M} UTC, seed {self.seed}, {self.audits} audits.",
         ]
+        if self.left_out:
+            lines += ["", f"Left out, because only root may do it: {', '.join(self.left_out)}."]
         if self.breaches:
             lines += ["", "## Found by an audit over several rounds", "", *(f"- {each}" for each in self.breaches)]
         if self.faults:

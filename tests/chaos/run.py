@@ -45,6 +45,18 @@ class Plan:
 
     def faults(self) -> Sequence[Fault]:
         """The faults."""
+        return [each for each in self._asked() if self.is_possible(each)]
+
+    def left_out(self) -> Sequence[Fault]:
+        """Faults that were asked for, and that this account may not inflict."""
+        return [each for each in self._asked() if not self.is_possible(each)]
+
+    @staticmethod
+    def is_possible(fault: Fault) -> bool:
+        """Whether this account may inflict a fault: only root mounts a file system."""
+        return fault.prepare is None or os.geteuid() == 0
+
+    def _asked(self) -> Sequence[Fault]:
         return [each for each in FAULTS if (each.short or not self.short) and self.only in each.name]
 
 
@@ -57,7 +69,7 @@ async def run(plan: Plan, report: Report) -> None:
             await _in_one_house(house, rounds, together, plan, report)
     for fault in plan.faults():
         if fault.alone:
-            with open_house(fault.settings, through=fault.through, brief=plan.short) as house:
+            with open_house(fault.settings, through=fault.through, brief=plan.short, prepare=fault.prepare) as house:
                 await _in_one_house(house, [], [fault], plan, report)
 
 

@@ -26,7 +26,14 @@ WORKLOAD = Path(__file__).with_name("workload.py")
 PORTS = Ports(1, 2, 3, 4, {}, {}, 5, 6, 7)
 
 
-def tiny(home: Home, name: str, *, stop_seconds: float = 5.0, start_seconds: float = 20.0) -> ProcessSpec:
+def tiny(
+    home: Home,
+    name: str,
+    *,
+    stop_seconds: float = 5.0,
+    start_seconds: float = 20.0,
+    unhealthy_seconds: float | None = None,
+) -> ProcessSpec:
     port = free_port()
     return ProcessSpec(
         name=name,
@@ -37,6 +44,7 @@ def tiny(home: Home, name: str, *, stop_seconds: float = 5.0, start_seconds: flo
         start_seconds=start_seconds,
         stop_seconds=stop_seconds,
         probe_seconds=0.05,
+        unhealthy_seconds=unhealthy_seconds,
     )
 
 
@@ -101,6 +109,25 @@ async def test_a_process_that_turns_sick_is_shown_so_and_not_killed(home: Home, 
     (home.root / "one.sick").unlink()
     await until(lambda: row(supervisor, "one").state == "healthy", "it is seen well")
     assert row(supervisor, "one").pid == pid
+
+
+async def test_one_that_does_not_get_well_by_itself_is_started_anew(home: Home, supervisor: Supervisor) -> None:
+    await supervisor.start([tiny(home, "one", unhealthy_seconds=0.3)])
+    pid = row(supervisor, "one").pid
+    (home.root / "one.sick").touch()
+    await until(lambda: row(supervisor, "one").restarts == 1, "it is started anew")
+    (home.root / "one.sick").unlink()
+    await until(lambda: row(supervisor, "one").state == "healthy", "it is seen well")
+    assert row(supervisor, "one").pid != pid
+    assert row(supervisor, "one").last_exit == "exit code 0, for it stayed unhealthy"
+
+
+async def test_one_that_is_started_anew_and_still_sick_is_started_once_more(home: Home, supervisor: Supervisor) -> None:
+    await supervisor.start([tiny(home, "one", start_seconds=2.0, unhealthy_seconds=0.3)])
+    (home.root / "one.sick").touch()
+    await until(lambda: row(supervisor, "one").restarts == 2, "it is started twice")
+    (home.root / "one.sick").unlink()
+    await until(lambda: row(supervisor, "one").state == "healthy", "it is seen well")
 
 
 async def test_what_starts_last_stops_first(home: Home, supervisor: Supervisor) -> None:

@@ -102,6 +102,18 @@ async def test_what_a_service_says_of_itself_is_shown(pki: Path) -> None:
             assert shown.uptime_seconds >= 0
 
 
+async def test_a_service_that_lacks_what_it_can_do_without_serves_and_says_so(pki: Path) -> None:
+    order = Neighbour("order", pki / "order", health=Health((), {}, wishes={"broker": _unreachable}))
+    await order.start()
+    system = System(("order",), {"order": [order.address]}, pki / "portal")
+    health = await system.health()
+    await system.close()
+    await order.kill()
+    (shown,) = health.services
+    assert (shown.state, shown.reason) == (State.DEGRADED, "broker: ConnectionError")
+    assert health.state is State.DEGRADED
+
+
 async def test_however_often_it_is_asked_a_process_is_asked_once_a_second(pki: Path) -> None:
     counting = _Counting((), {})
     order = Neighbour("order", pki / "order", health=counting)

@@ -29,6 +29,8 @@ class RunningShop:
     """Takes the spans of those calls whose caller asks for it."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """What it is told beyond that, by environment variable."""
+    project: Path = PROJECT
+    """The checkout that it runs from."""
 
     @property
     def address(self) -> str:
@@ -45,7 +47,7 @@ class RunningShop:
         """Runs the command line against this shop."""
         done = subprocess.run(
             [sys.executable, "-m", "cli", *arguments],
-            cwd=PROJECT,
+            cwd=self.project,
             env=self.environment,
             capture_output=True,
             text=True,

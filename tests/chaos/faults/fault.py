@@ -1,7 +1,9 @@
 """What a fault is: something that is done to a shop under load, and taken back."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.chaos.house import House
 from tests.chaos.load import Load
@@ -13,6 +15,9 @@ Inflict = Callable[[House, Load, Outcome], Awaitable[None]]
 
 What is healed is healed when it returns, also if it raises.
 """
+
+Prepare = Callable[[Path], AbstractContextManager[None]]
+"""Prepares a shop's home before its first start; what is prepared lasts until the shop is stopped."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Fault:
     """What the shop is told at start for it; a fault with settings gets a shop of its own."""
     through: Sequence[Outside] = ()
     """Servers that the shop reaches through a proxy for it; such a fault gets a shop of its own, too."""
+    prepare: Prepare | None = None
+    """What its shop's home needs beforehand; a fault with that gets a shop of its own, too."""
     poison: int = 0
     """Dead letters it leaves behind on purpose."""
     clients: int = 8
@@ -38,7 +45,7 @@ class Fault:
     @property
     def alone(self) -> bool:
         """Whether it gets a shop of its own."""
-        return bool(self.settings or self.through)
+        return bool(self.settings or self.through) or self.prepare is not None
 
 
 Faults = Sequence[Fault]

@@ -2,11 +2,14 @@
 
 from typing import Final
 
-from tests.chaos.faults import clock, descriptors, keys, network, processes, restarts
+from tests.chaos.faults import broker, clock, database, descriptors, disks, keys, network, processes, restarts
 from tests.chaos.faults.fault import Faults
 
 FAULTS: Final[Faults] = (
     *processes.FAULTS,
+    *database.FAULTS,
+    *broker.FAULTS,
+    *disks.FAULTS,
     *network.FAULTS,
     *restarts.FAULTS,
     *descriptors.FAULTS,
