@@ -15,7 +15,9 @@ _GAPS: Final = """
     SELECT aggregate_id FROM outbox GROUP BY 1
     HAVING count(*) <> count(DISTINCT version)
 """
-_UNPUBLISHED: Final = "SELECT id, type, event_id::text FROM outbox WHERE published_at IS NULL AND (%s OR time < %s)"
+_UNPUBLISHED: Final = (
+    "SELECT id, type, event_id::text FROM outbox WHERE published_at IS NULL AND NOT (time >= %s AND time < %s)"
+)
 _LETTERS: Final = """
     SELECT event_id, subject, dead_at IS NOT NULL, first_failed_at, reason, coalesce(headers ->> 'ce-id', '')
     FROM dead_letter ORDER BY 1
@@ -92,7 +94,7 @@ async def _keys(connection: Connection, service: str) -> Finding:
 
 
 async def _waiting(connection: Connection, service: str, scope: Scope) -> Finding:
-    unpublished = await (await connection.execute(_UNPUBLISHED, [scope.settled, scope.quiet_since])).fetchall()
+    unpublished = await (await connection.execute(_UNPUBLISHED, list(scope.lately))).fetchall()
     wrong = [f"{event_id}: {kind} waits in the outbox of {service}" for _, kind, event_id in unpublished]
     letters = await (await connection.execute(_LETTERS)).fetchall()
     wrong += [

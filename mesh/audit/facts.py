@@ -23,10 +23,10 @@ MOST_EXAMPLES: Final = 1000
 class Scope:
     """What is looked at."""
 
-    quiet_since: datetime
-    """What was changed later may be under way, and is only judged by what must hold all the time."""
+    lately: tuple[datetime, datetime]
+    """What was changed between these moments may be under way: it is only judged by what must hold all the time."""
     settled: bool = False
-    """Whether everything was seen at rest just before: then nothing is excused for having been changed lately."""
+    """Whether everything was seen at rest just before: then only what was begun since may be under way."""
     delivered_since: datetime
     """Events that are older have left the broker, and a consumer that is younger than that never saw them."""
     connections: Mapping[str, int] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Scope:
 
     def is_quiet(self, changed: datetime) -> bool:
         """Whether something that was last changed then is judged as at rest."""
-        return self.settled or changed < self.quiet_since
+        return not self.lately[0] <= changed < self.lately[1]
 
 
 @dataclass(frozen=True, slots=True)

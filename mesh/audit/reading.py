@@ -18,8 +18,8 @@ APPLICATION: Final = "audit"
 
 _SESSION: Final = {
     # Longer than a service may take: a large table is read in one statement, and folded while it comes.
-    "statement_timeout": 120_000,
-    "idle_in_transaction_session_timeout": 120_000,
+    "statement_timeout": 600_000,
+    "idle_in_transaction_session_timeout": 0,
     "default_transaction_isolation": r"repeatable\ read",
     "default_transaction_read_only": "on",
     "jit": "off",

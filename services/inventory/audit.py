@@ -24,7 +24,7 @@ _LINES: Final = """
     SELECT order_id::text, product_id::text, state, quantity
     FROM reservation JOIN hold USING (order_id) WHERE state <> 'RELEASED'
 """
-_HOLDS: Final = "SELECT order_id::text FROM hold WHERE NOT %s AND update_time >= %s"
+_HOLDS: Final = "SELECT order_id::text FROM hold WHERE update_time >= %s AND update_time < %s"
 
 
 async def examine(connection: Connection, scope: Scope) -> Facts:
@@ -67,7 +67,7 @@ async def under_way(connection: Connection) -> int:  # noqa: ARG001 - every serv
 async def _pieces(connection: Connection, scope: Scope) -> Book:
     """Who has which pieces: reserved and sold, a line of an order each."""
     lines = await (await connection.execute(_LINES)).fetchall()
-    lately = await (await connection.execute(_HOLDS, [scope.settled, scope.quiet_since])).fetchall()
+    lately = await (await connection.execute(_HOLDS, list(scope.lately))).fetchall()
     return Book(
         invariant=Invariant.STOCK_ADDS_UP,
         about="pieces",

@@ -7,7 +7,6 @@ audit compares it with what payment, the provider, inventory and analytics have.
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Final
 
 from psycopg.rows import dict_row
@@ -21,9 +20,6 @@ from services.order.state import Order, Payment, State, begin, evolve
 from services.order.storage import read
 from services.order.wire import public_event
 from zoco.order.v1.order_pb2 import Order as OrderMessage
-
-IN_TIME: Final = timedelta(seconds=60)
-"""Within which an order is decided, when nothing is broken."""
 
 FETCH: Final = 5000
 """Events that are read at a time."""
@@ -173,7 +169,7 @@ def _judge(
     ):
         folded.complain(Invariant.ONE_OUTCOME, f"{order.id}: {', '.join(outcomes)}")
     under_way = order.id in sagas
-    if order.state is State.PENDING and scope.is_quiet(order.placed_at + (timedelta() if scope.settled else IN_TIME)):
+    if order.state is State.PENDING and scope.is_quiet(order.placed_at):
         folded.complain(Invariant.ONE_OUTCOME, f"{order.id}: undecided, placed {order.placed_at:%Y-%m-%d %H:%M:%S}")
     if order.refunded > order.captured or order.captured > order.total:
         folded.complain(Invariant.MONEY_AGREES, f"{order.id}: gave back more than it took, or took more than it costs")
@@ -219,7 +215,7 @@ def _overdue(folded: _Folded, sagas: Mapping[str, tuple[Any, ...]], scope: Scope
     return [
         f"{order_id}: waits at {step} since {started_at:%Y-%m-%d %H:%M:%S}"
         for order_id, (step, started_at, late) in sorted(sagas.items())
-        if order_id not in folded.known or scope.settled or (late and scope.is_quiet(started_at))
+        if order_id not in folded.known or ((late or scope.settled) and scope.is_quiet(started_at))
     ]
 
 
