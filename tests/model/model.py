@@ -86,7 +86,7 @@ class Model:
 
     def adjust(self, product_id: str, delta: int) -> None:
         if self.products[product_id].available + delta < 0:
-            raise Refusal("INSUFFICIENT_STOCK")
+            raise Refusal("STOCK_BELOW_ZERO")
         self.products[product_id].available += delta
 
     def place(self, lines: Mapping[str, int], card: str) -> Order:

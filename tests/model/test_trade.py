@@ -56,17 +56,20 @@ class Attempt:
     """The order that it made, whatever became of it."""
 
 
+products: Bundle[str] = Bundle("products")
+placed: Bundle[Attempt] = Bundle("placed")
+attempts: Bundle[Attempt] = Bundle("attempts")
+LINES: Final = st.dictionaries(products, PIECES, min_size=1, max_size=2)
+
+
 class Walk(RuleBasedStateMachine):
     """One sequence: a buyer and an administrator in a shop that others have used before."""
-
-    products: Bundle[str] = Bundle("products")
-    placed: Bundle[Attempt] = Bundle("placed")
-    attempts: Bundle[Attempt] = Bundle("attempts")
 
     def __init__(self, trade: Trade) -> None:
         super().__init__()
         self.trade = trade
         self.model = Model()
+        self.interrupted = False
         self.buyer, self.admin = uuid7(), uuid7()
 
     @initialize(target=products, price=st.integers(1, 2000), pieces=st.integers(3, 12))
@@ -87,32 +90,28 @@ class Walk(RuleBasedStateMachine):
         self._expect(attempt.answer, lambda: self.model.adjust(product, delta))
         return attempt
 
-    @rule(targets=(placed, attempts), lines=st.dictionaries(products, PIECES, min_size=1, max_size=2), card=CARDS)
+    @rule(targets=(placed, attempts), lines=LINES, card=CARDS)
     def create(self, lines: dict[str, int], card: str) -> Attempt:
-        # What is just being given back could be bought again or not: that is left to the tests of inventory.
-        self._settle(self.model.giving_back(lines))
-        request = orders.CreateOrderRequest(
-            items=[orders.LineItem(product_id=each, quantity=pieces) for each, pieces in lines.items()],
-            payment_token=card,
-            shipping_address=ADDRESS,
-            request_id=uuid7(),
+        request, other = self._order_for(lines, card)
+        return self._placed(self._attempt("order", "CreateOrder", request, other), lines, card)
+
+    # Once a walk: what a dead process left behind is taken over after ten seconds, the deadline of the call.
+    @precondition(lambda self: not self.interrupted)
+    @rule(
+        targets=(placed, attempts),
+        lines=LINES,
+        card=CARDS,
+        service=st.sampled_from(["inventory", "order", "payment"]),
+        after=st.sampled_from([0.0, 0.02, 0.05, 0.1, 0.2]),
+    )
+    def create_while_a_service_restarts(self, lines: dict[str, int], card: str, service: str, after: float) -> Attempt:
+        """Whoever hears nothing asks again with the same key, and there is one order."""
+        self.interrupted = True
+        request, other = self._order_for(lines, card)
+        answer = self.trade.ask_while_it_restarts(
+            "order", "CreateOrder", request, by=self.buyer, restarting=service, after=after
         )
-        other = orders.CreateOrderRequest()
-        other.CopyFrom(request)
-        other.items[0].quantity += 1
-        attempt = self._attempt("order", "CreateOrder", request, other)
-        answer = attempt.answer
-        order_id = answer.order().id if answer.error is None else answer.error.metadata["order_id"]
-        order = self.model.orders[order_id] = self.model.place(lines, card)
-        if answer.error is not None:
-            assert answer.reason == order.refusal
-            self._settle([order])
-        elif answer.standing is Standing.PENDING:
-            self.trade.wait_until_reserved(order_id)
-        else:
-            assert answer.standing in order.may_be
-            self._settle([order])
-        return replace(attempt, order_id=order_id)
+        return self._placed(Attempt("order", "CreateOrder", request, other, answer), lines, card)
 
     @rule(attempt=attempts, times=st.integers(1, 2))
     def repeat(self, attempt: Attempt, times: int) -> None:
@@ -203,6 +202,34 @@ class Walk(RuleBasedStateMachine):
         self.wait()
         self.pieces_add_up_and_are_where_they_should_be()
         self.every_book_says_where_an_order_stands_and_whose_the_money_is()
+
+    def _order_for(self, lines: dict[str, int], card: str) -> tuple[Any, Any]:
+        # What is just being given back could be bought again or not: that is left to the tests of inventory.
+        self._settle(self.model.giving_back(lines))
+        request = orders.CreateOrderRequest(
+            items=[orders.LineItem(product_id=each, quantity=pieces) for each, pieces in lines.items()],
+            payment_token=card,
+            shipping_address=ADDRESS,
+            request_id=uuid7(),
+        )
+        other = orders.CreateOrderRequest()
+        other.CopyFrom(request)
+        other.items[0].quantity += 1
+        return request, other
+
+    def _placed(self, attempt: Attempt, lines: dict[str, int], card: str) -> Attempt:
+        answer = attempt.answer
+        order_id = answer.order().id if answer.error is None else answer.error.metadata["order_id"]
+        order = self.model.orders[order_id] = self.model.place(lines, card)
+        if answer.error is not None:
+            assert answer.reason == order.refusal
+            self._settle([order])
+        elif answer.standing is Standing.PENDING:
+            self.trade.wait_until_reserved(order_id)
+        else:
+            assert answer.standing in order.may_be
+            self._settle([order])
+        return replace(attempt, order_id=order_id)
 
     def _put_on_sale(self, price: int, pieces: int) -> str:
         product_id = self.trade.put_on_sale(f"Tested Teapot {uuid7()}", price=price, pieces=pieces)

@@ -17,9 +17,11 @@ from google.protobuf.message import Message
 from google.type.postal_address_pb2 import PostalAddress
 from sqlalchemy import text
 
+from mesh.credentials import client_credentials
 from mesh.errors import STATUS_DETAILS_KEY, MeshError, from_rpc_error
 from mesh.ids import uuid7
 from mesh.money import Money
+from mesh.policy import load_policy
 from mesh.runtime import Build
 from mesh.settings import MeshSettings
 from mesh.wire import money_from_proto, money_to_proto
@@ -116,23 +118,27 @@ class Trade:
         self._ports = {name: free_port() for name in BUILDS}
         self._running: dict[str, tuple[ServiceUnderTest, AsyncExitStack]] = {}
         self._urls: dict[str, str] = {}
-        self._channels: dict[tuple[str, str], grpc.aio.Channel] = {}
+        self._channels: dict[str, grpc.aio.Channel] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="shop", daemon=True)
         self._category = ""
         self._admin = uuid7()
+        self._policy = load_policy()
 
     def open(self) -> None:
         """Starts all services."""
         self._thread.start()
         for name in BUILDS:
             self._do(self._start(name))
+            self._do(self._connect(name))
         category = product_service_pb2.CreateCategoryRequest(category=product_pb2.Category(name="Tested"))
         made = self.ask("product", "CreateCategory", category, by=self._admin, admin=True)
         self._category = product_pb2.Category.FromString(made.body).id
 
     def close(self) -> None:
         """Stops them."""
+        for channel in self._channels.values():
+            self._do(channel.close(None))
         for _, stack in self._running.values():
             self._do(stack.aclose())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -141,14 +147,25 @@ class Trade:
 
     def restart(self, name: str) -> None:
         """Ends a service in the middle of what it does, and starts it again on the same database."""
-        _, stack = self._running.pop(name)
-        self._channels = {key: channel for key, channel in self._channels.items() if key[0] != name}
-        self._do(stack.aclose())
-        self._do(self._start(name))
+        self._do(self._restart(name))
 
     def ask(self, service: str, method: str, request: Message, *, by: str, admin: bool = False) -> Answer:
         """Calls through the contract as somebody, again and again while the answer is none."""
         return self._do(self._ask(service, method, request.SerializeToString(deterministic=True), by, admin=admin))
+
+    def ask_while_it_restarts(
+        self, service: str, method: str, request: Message, *, by: str, restarting: str, after: float
+    ) -> Answer:
+        """Calls as somebody, and so many seconds later, answered or not, ends a service and starts it again."""
+        encoded = request.SerializeToString(deterministic=True)
+
+        async def both() -> Answer:
+            asking = asyncio.create_task(self._ask(service, method, encoded, by, admin=False))
+            await asyncio.wait([asking], timeout=after)
+            await self._restart(restarting)
+            return await asking
+
+        return self._do(both())
 
     def put_on_sale(self, name: str, *, price: int, pieces: int) -> str:
         """Makes a product and waits until its pieces can be bought; its id."""
@@ -209,22 +226,32 @@ class Trade:
         self._running[name] = running, stack
         self._urls[name] = running.database_url
 
-    async def _ask(self, service: str, method: str, request: bytes, by: str, *, admin: bool) -> Answer:
-        running, _ = self._running[service]
-        if (channel := self._channels.get((service, by))) is None:
-            tokens = self._harness.tokens
-            channel = running.channel("edge", tokens.admin(by) if admin else tokens.customer(by))
-            self._channels[service, by] = channel  # the service's stack closes it
-        called = next(
-            each for each in running.running.runtime.policy.of_workload(service) if each.path.endswith(f"/{method}")
+    async def _restart(self, name: str) -> None:
+        _, stack = self._running.pop(name)
+        await stack.aclose()
+        await self._start(name)
+
+    async def _connect(self, name: str) -> None:
+        """Opens a channel as the edge. It outlives restarts, as the edge's do."""
+        options = (
+            ("grpc.ssl_target_name_override", name),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.initial_reconnect_backoff_ms", 100),
         )
-        call = channel.unary_unary(called.path, request_serializer=_as_it_is, response_deserializer=_as_it_is)
+        credentials = client_credentials(self._harness.pki / "edge")
+        self._channels[name] = grpc.aio.secure_channel(f"127.0.0.1:{self._ports[name]}", credentials, options=options)
+
+    async def _ask(self, service: str, method: str, request: bytes, by: str, *, admin: bool) -> Answer:
+        path = next(each.path for each in self._policy.of_workload(service) if each.path.endswith(f"/{method}"))
+        call = self._channels[service].unary_unary(path, request_serializer=_as_it_is, response_deserializer=_as_it_is)
+        tokens = self._harness.tokens
+        headers = (("authorization", f"Bearer {tokens.admin(by) if admin else tokens.customer(by)}"),)
         answer: Answer | None = None
 
         async def answered() -> bool:
             nonlocal answer
             try:
-                answer = Answer(ok=True, body=await call(request, timeout=10))
+                answer = Answer(ok=True, body=await call(request, timeout=10, metadata=headers))
             except grpc.aio.AioRpcError as error:
                 details = dict(error.trailing_metadata() or ()).get(STATUS_DETAILS_KEY, b"")
                 answer = Answer(ok=False, body=bytes(details), error=from_rpc_error(error))
