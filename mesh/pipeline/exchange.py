@@ -9,9 +9,9 @@ import grpc
 from google.protobuf.message import Message
 from opentelemetry.trace import INVALID_SPAN, Span
 
+from mesh import ids
 from mesh.call import Call
 from mesh.errors import MeshError
-from mesh.ids import uuid7
 from mesh.policy import MethodPolicy
 from mesh.settings import TRUST_DOMAIN
 
@@ -82,7 +82,7 @@ def open_exchange(
     metadata: dict[str, Any] = dict(received)
     if len(metadata) != len(received):
         metadata = _joined(received)
-    request_id = _safe(metadata.get("x-request-id")) or uuid7()
+    request_id = _safe(metadata.get("x-request-id")) or ids.request_id()
     call = Call(
         method=policy,
         request_id=request_id,
