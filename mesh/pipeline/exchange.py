@@ -82,12 +82,14 @@ def open_exchange(
     metadata: dict[str, Any] = dict(received)
     if len(metadata) != len(received):
         metadata = _joined(received)
-    request_id = _safe(metadata.get("x-request-id")) or ids.request_id()
+    given = _safe(metadata.get("x-request-id"))
+    request_id = given or ids.request_id()
     call = Call(
         method=policy,
         request_id=request_id,
         correlation_id=_safe(metadata.get("x-correlation-id")) or request_id,
         caller=identify(context, metadata),
+        own_id=given is None,
     )
     return Exchange(policy, request, context, metadata, call)
 
