@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 import grpc
 import protovalidate
 from google.protobuf.message import Message
 
+from mesh.call import Subject
 from mesh.decision import Decider, Decision, Identity, TokenState
 from mesh.errors import (
     DeadlineExceeded,
@@ -31,6 +33,9 @@ _log = logger("rpc")
 
 MIN_BUDGET: Final = 0.05
 """Seconds that must be left for a call to be begun: less, and its answer would come too late."""
+
+_PEOPLE: Final = 1000
+"""Identities that a method remembers: to make one takes longer than to decide about it."""
 
 
 class Malformed:
@@ -103,16 +108,18 @@ def authentication_stage(verifier: TokenVerifier) -> Stage:
         async def authenticate(exchange: Exchange) -> Any:
             header = exchange.metadata.get("authorization")
             if header is not None:
-                try:
-                    subject = await verifier.verify(header)
-                except Unauthenticated as bad:
-                    exchange.bad_token = bad
-                except MeshError:
-                    if not optional:
-                        raise
-                else:
-                    exchange.call.subject = subject
+                exchange.call.subject = verifier.recall(header) or await verify(header, exchange)
             return await proceed(exchange)
+
+        async def verify(header: str, exchange: Exchange) -> Subject | None:
+            try:
+                return await verifier.verify(header)
+            except Unauthenticated as bad:
+                exchange.bad_token = bad
+            except MeshError:
+                if not optional:
+                    raise
+            return None
 
         return authenticate
 
@@ -126,10 +133,19 @@ def authorization_stage(policy: MethodPolicy, proceed: Next) -> Next:
     """
     may_call = Decider(policy)
     owner_of = _owner_reader(policy)
+    of_person = lru_cache(maxsize=_PEOPLE)(_of_person)
+
+    def identity_of(exchange: Exchange) -> Identity:
+        call, bad = exchange.call, exchange.bad_token
+        if call.subject is not None:
+            return of_person(call.caller, call.subject.id, call.subject.role)
+        if bad is not None:
+            return Identity(call.caller, TokenState.EXPIRED if bad.reason == "TOKEN_EXPIRED" else TokenState.INVALID)
+        return Identity(call.caller)
 
     async def authorize(exchange: Exchange) -> Any:
         owner = owner_of(exchange.request)
-        decision = may_call(_identity(exchange), owner)
+        decision = may_call(identity_of(exchange), owner)
         if not decision.allowed:
             raise _refusal(decision, exchange, owner)
         return await proceed(exchange)
@@ -137,13 +153,8 @@ def authorization_stage(policy: MethodPolicy, proceed: Next) -> Next:
     return authorize
 
 
-def _identity(exchange: Exchange) -> Identity:
-    call, bad = exchange.call, exchange.bad_token
-    if call.subject is not None:
-        return Identity(call.caller, TokenState.VALID, call.subject.id, call.subject.role)
-    if bad is not None:
-        return Identity(call.caller, TokenState.EXPIRED if bad.reason == "TOKEN_EXPIRED" else TokenState.INVALID)
-    return Identity(call.caller)
+def _of_person(caller: str | None, person: str, role: str) -> Identity:
+    return Identity(caller, TokenState.VALID, person, role)
 
 
 def _owner_reader(policy: MethodPolicy) -> Callable[[Any], str | None]:
