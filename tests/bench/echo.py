@@ -42,12 +42,12 @@ class EchoServer:
     token: str
 
     def sample(self) -> Sample:
-        """Loads it for a while, after a moment to warm up."""
+        """Loads it for a slice, after a moment to warm up."""
         self._load(SECONDS / 4)
         before = self._cpu_seconds()
         count, elapsed = self._load(SECONDS)
         spent = self._cpu_seconds() - before
-        return Sample(rate=count / elapsed, cost=spent / count * 1e6, busy=spent / elapsed)
+        return Sample(count, elapsed, spent)
 
     def _cpu_seconds(self) -> float:
         times = self.process.cpu_times()
