@@ -66,8 +66,6 @@ class Call:
     """The workload at the other end, by its certificate; `edge` for external clients."""
     subject: Subject | None = None
     key: IdempotencyKey | None = None
-    own_id: bool = False
-    """Its request id was made here, and did not come with it."""
     deadline: float | None = None
     """When the caller stops waiting, in the event loop's time."""
 

@@ -1,6 +1,7 @@
 """The access log: one line a call, what was called by whom, how it ended, how long it took."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -36,6 +37,9 @@ _PART: Final = "rpc"
 _EVENT: Final = "call"
 
 _REST_PATH: Final = "x-envoy-original-path"
+
+_ID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""What ids are that were made here or by the edge: nothing in them is to be hidden or quoted."""
 
 _Ended = tuple[int, float, grpc.StatusCode, str, Call, Span, str | None]
 """A call that ended: when, in nanoseconds since 1970, and after how many seconds; status, reason, call, span, path."""
@@ -110,24 +114,20 @@ def _rendered(policy: MethodPolicy, log: JsonLog) -> WriteCall:
 
     def line(ended: _Ended) -> str:
         moment, seconds, code, reason, call, span, path = ended
-        request_id = f'"{call.request_id}"' if call.own_id else _text(call.request_id)
+        request_id = _text(call.request_id)
         correlation_id = request_id if call.correlation_id == call.request_id else _text(call.correlation_id)
         caller = "null" if call.caller is None else quoted(call.caller)
         level = "error" if _failed(code) else "info"
-        text = (
+        ids, subject = ids_of(span), call.subject
+        trace = f', "trace_id": "{ids[0].to_bytes(16).hex()}", "span_id": "{ids[1].to_bytes(8).hex()}"' if ids else ""
+        why = f', "reason": "{reason}"' if reason else ""
+        who = f', "subject": {known(subject.id)}' if subject else ""
+        where = f', "rest_path": {_text(_bare(path))}' if path else ""
+        return (
             f'{head}, "code": "{code._name_}", "duration_ms": {seconds * 1000:.2f}, "caller": {caller}, '
             f'"level": "{level}", "time": "{timestamp(moment)}", "request_id": {request_id}, '
-            f'"correlation_id": {correlation_id}'
+            f'"correlation_id": {correlation_id}{trace}{why}{who}{where}}}\n'
         )
-        if (ids := ids_of(span)) is not None:
-            text += f', "trace_id": "{ids[0].to_bytes(16).hex()}", "span_id": "{ids[1].to_bytes(8).hex()}"'
-        if reason:
-            text += f', "reason": "{reason}"'
-        if call.subject:
-            text += f', "subject": {known(call.subject.id)}'
-        if path:
-            text += f', "rest_path": {_text(_bare(path))}'
-        return text + "}\n"
 
     return write
 
@@ -140,15 +140,17 @@ class _Timestamps:
     """The time as structlog writes it, to the microsecond. What changes once a second is written once a second."""
 
     def __init__(self) -> None:
-        self._last = (-1, "")
+        self._second = (0, "")
 
     def __call__(self, moment: int) -> str:
         """A moment in nanoseconds since 1970."""
-        second, nanoseconds = divmod(moment, 1_000_000_000)
-        last = self._last  # read once: another thread may write lines, too
-        if second != last[0]:
-            last = self._last = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
-        return f"{last[1]}.{nanoseconds // 1000:06d}Z"
+        start, text = self._second  # read once: another thread may write lines, too
+        microseconds = moment // 1000 - start
+        if not 0 <= microseconds < 1_000_000:
+            second, microseconds = divmod(moment // 1000, 1_000_000)
+            text = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+            self._second = second * 1_000_000, text
+        return f"{text}.{microseconds:06d}Z"
 
 
 def _bare(path: str) -> str:
@@ -158,4 +160,4 @@ def _bare(path: str) -> str:
 
 def _text(value: str) -> str:
     """A text from outside as JSON, with nothing secret in it."""
-    return quoted(redacted(value))
+    return f'"{value}"' if _ID.fullmatch(value) else quoted(redacted(value))

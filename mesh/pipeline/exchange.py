@@ -82,15 +82,9 @@ def open_exchange(
     metadata: dict[str, Any] = dict(received)
     if len(metadata) != len(received):
         metadata = _joined(received)
-    given = _safe(metadata.get("x-request-id"))
-    request_id = given or ids.request_id()
-    call = Call(
-        method=policy,
-        request_id=request_id,
-        correlation_id=_safe(metadata.get("x-correlation-id")) or request_id,
-        caller=identify(context, metadata),
-        own_id=given is None,
-    )
+    request_id = _safe(metadata.get("x-request-id")) or ids.request_id()
+    correlation_id = _safe(metadata.get("x-correlation-id")) or request_id
+    call = Call(policy, request_id, correlation_id, identify(context, metadata))
     return Exchange(policy, request, context, metadata, call)
 
 
