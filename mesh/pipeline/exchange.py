@@ -41,7 +41,11 @@ class Exchange:
 
 
 Next = Callable[[Exchange], Awaitable[Any]]
-"""The rest of the pipeline: answers with the response message, or its bytes, or None after a stream."""
+"""The rest of the pipeline: answers with the response message, or its bytes, or None after a stream.
+
+A step that has nothing to do after the rest is a plain function that hands on what the rest gives: a coroutine of its
+own would only be one more to go through.
+"""
 
 Stage = Callable[[MethodPolicy, Next], Next]
 """Builds one step of one method's pipeline around the rest. Called once a method."""

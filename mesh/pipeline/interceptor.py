@@ -115,8 +115,8 @@ def _as_next(behaviour: Behaviour) -> Next:
 
         return write_all
 
-    async def call(exchange: Exchange) -> Any:
-        return await behaviour(exchange.request, exchange.context)
+    def call(exchange: Exchange) -> Any:
+        return behaviour(exchange.request, exchange.context)
 
     return call
 

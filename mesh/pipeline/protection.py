@@ -1,7 +1,7 @@
 """Stages that protect a service: errors, deadline, authentication, authorization, validation."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -9,7 +9,6 @@ import grpc
 import protovalidate
 from google.protobuf.message import Message
 
-from mesh.call import Subject
 from mesh.decision import Decider, Decision, Identity, TokenState
 from mesh.errors import (
     DeadlineExceeded,
@@ -105,21 +104,23 @@ def authentication_stage(verifier: TokenVerifier) -> Stage:
     def stage(policy: MethodPolicy, proceed: Next) -> Next:
         optional = policy.audience is Audience.PUBLIC
 
-        async def authenticate(exchange: Exchange) -> Any:
+        def authenticate(exchange: Exchange) -> Awaitable[Any]:
             header = exchange.metadata.get("authorization")
             if header is not None:
-                exchange.call.subject = verifier.recall(header) or await verify(header, exchange)
-            return await proceed(exchange)
+                exchange.call.subject = verifier.recall(header)
+                if exchange.call.subject is None:
+                    return verify(header, exchange)
+            return proceed(exchange)
 
-        async def verify(header: str, exchange: Exchange) -> Subject | None:
+        async def verify(header: str, exchange: Exchange) -> Any:
             try:
-                return await verifier.verify(header)
+                exchange.call.subject = await verifier.verify(header)
             except Unauthenticated as bad:
                 exchange.bad_token = bad
             except MeshError:
                 if not optional:
                     raise
-            return None
+            return await proceed(exchange)
 
         return authenticate
 
@@ -143,12 +144,12 @@ def authorization_stage(policy: MethodPolicy, proceed: Next) -> Next:
             return Identity(call.caller, TokenState.EXPIRED if bad.reason == "TOKEN_EXPIRED" else TokenState.INVALID)
         return Identity(call.caller)
 
-    async def authorize(exchange: Exchange) -> Any:
+    def authorize(exchange: Exchange) -> Awaitable[Any]:
         owner = owner_of(exchange.request)
         decision = may_call(identity_of(exchange), owner)
         if not decision.allowed:
             raise _refusal(decision, exchange, owner)
-        return await proceed(exchange)
+        return proceed(exchange)
 
     return authorize
 
@@ -195,7 +196,7 @@ def validation_stage(_: MethodPolicy, proceed: Next) -> Next:
     """Refuses a request that breaks a rule of its contract (protovalidate), naming every field at fault."""
     validator = protovalidate.Validator()
 
-    async def validate(exchange: Exchange) -> Any:
+    def validate(exchange: Exchange) -> Awaitable[Any]:
         if isinstance(exchange.request, Malformed):
             raise InvalidArgument("MALFORMED_REQUEST", "the request could not be decoded")
         violations = validator.collect_violations(exchange.request)
@@ -206,7 +207,7 @@ def validation_stage(_: MethodPolicy, proceed: Next) -> Next:
             ]
             summary = "; ".join(f"{each.field}: {each.description}" for each in found[:3])
             raise InvalidArgument("INVALID_FIELD", summary, field_violations=found)
-        return await proceed(exchange)
+        return proceed(exchange)
 
     return validate
 
