@@ -27,6 +27,7 @@ BENCHES: Final[Mapping[str, str]] = {
     "pipeline": "tests.bench.pipeline",
     "mtls": "tests.bench.mtls",
     "tracing": "tests.bench.tracing",
+    "instructions": "tests.bench.instructions",
     "decisions": "tests.bench.decisions",
     "turnaround": "tests.bench.edge_turnaround",
 }
