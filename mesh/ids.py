@@ -1,6 +1,7 @@
 """Identifiers that sort by the time they were made."""
 
 import os
+import random
 import time
 import uuid
 from datetime import UTC, datetime
@@ -20,6 +21,15 @@ def uuid7() -> str:
     noise = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF
     digits = f"{milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | noise:032x}"  # uuid.UUID is slow
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def request_id() -> str:
+    """A new id for a call, of 32 hexadecimal digits: 64 bits of Unix nanoseconds, then 64 random ones.
+
+    Every call takes one, so it costs a quarter of a UUID. It is no secret, and need not ask the operating system;
+    `random` begins anew after a fork, so that services forked from one process make different ones.
+    """
+    return (time.time_ns() << 64 | random.getrandbits(64)).to_bytes(16).hex()
 
 
 def made_at(uuid7: str) -> datetime:

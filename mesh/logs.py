@@ -5,14 +5,16 @@ import logging
 import re
 import sys
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TextIO
+from typing import Any, Final, Protocol, TextIO, TypeVar
 
 import structlog
 from opentelemetry import trace
 
 from mesh.call import find_call
+
+T = TypeVar("T")
 
 Fields = MutableMapping[str, Any]
 
@@ -51,13 +53,18 @@ class Lines:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[tuple[Any, Callable[[Any], str]]] = deque()
 
-    def later(self, line: str) -> None:
-        """Writes a line within MAX_DELAY. For the thread of the event loop."""
+    def later(self, told: T, render: Callable[[T], str] = str) -> None:
+        """Writes a line within MAX_DELAY, and makes it only then. For the thread of the event loop.
+
+        Args:
+            told: What the line is to say; the line itself unless there is something that makes it.
+            render: Makes the line. In whichever thread writes first.
+        """
         if not self._waiting:
             asyncio.get_running_loop().call_later(MAX_DELAY, self.flush)
-        self._waiting.append(line)
+        self._waiting.append((told, render))
 
     def write(self, text: str) -> None:
         """Writes at once, after what waits."""
@@ -70,7 +77,8 @@ class Lines:
     def _taken(self) -> str:
         lines = []
         while self._waiting:
-            lines.append(self._waiting.popleft())
+            told, render = self._waiting.popleft()
+            lines.append(render(told))
         return "".join(lines)
 
     def _write(self, text: str) -> None:

@@ -92,7 +92,7 @@ class KeySet:
 class TokenVerifier:
     """Turns an `authorization` header into a Subject, or refuses it.
 
-    A verified token is remembered until it expires: the same person calls again and again with the same one.
+    A header that was verified is remembered until its token expires: the same person calls again and again with it.
 
     Args:
         keys: What tokens are verified with.
@@ -108,6 +108,21 @@ class TokenVerifier:
         self._audience = audience
         self._verified: OrderedDict[str, tuple[Subject, float, str]] = OrderedDict()
 
+    def recall(self, authorization: str) -> Subject | None:
+        """The person of a header that was verified before and holds as it did; None for any other, good or bad."""
+        remembered = self._verified.get(authorization)
+        if remembered is None:
+            return None
+        subject, expires, kid = remembered
+        if (
+            time.time() > expires + CLOCK_SKEW
+            or self.revocations.refuses(subject.id, subject.issued_at)
+            or not self._keys.holds(kid)  # a retired key takes its tokens with it
+        ):
+            return None
+        self._verified.move_to_end(authorization)
+        return subject
+
     async def verify(self, authorization: str) -> Subject:
         """The person whom a header of the form `Bearer <token>` stands for.
 
@@ -115,28 +130,17 @@ class TokenVerifier:
             Unauthenticated: TOKEN_EXPIRED, or TOKEN_INVALID for whatever else is wrong; the text helps no attacker.
             Unavailable: The keys cannot be had at the moment.
         """
+        subject = self.recall(authorization)
+        if subject is not None:
+            return subject
+        self._verified.pop(authorization, None)
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token or len(token) > _MAX_LENGTH or not token.isascii():
-            raise _invalid()
-        remembered = self._verified.get(token)
-        if remembered is not None:
-            subject, expires, kid = remembered
-            if time.time() > expires + CLOCK_SKEW:
-                del self._verified[token]
-                raise _expired()
-            if self.revocations.refuses(subject.id, subject.issued_at):
-                raise _invalid()
-            if (
-                self._keys.holds(kid) or await self._keys.find(kid) is not None
-            ):  # a retired key takes its tokens with it
-                self._verified.move_to_end(token)
-                return subject
-            del self._verified[token]
             raise _invalid()
         subject, expires, kid = await self._check(token)
         if self.revocations.refuses(subject.id, subject.issued_at):
             raise _invalid()
-        self._verified[token] = (subject, expires, kid)
+        self._verified[authorization] = (subject, expires, kid)
         if len(self._verified) > _MAX_CACHED:
             self._verified.popitem(last=False)
         return subject

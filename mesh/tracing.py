@@ -2,32 +2,30 @@
 
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from opentelemetry import propagate, trace
-from opentelemetry.context import Context, attach, create_key
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.context import Context, attach
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import Tracer, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import Decision, ParentBased, SamplingResult, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import (
     INVALID_SPAN,
-    Link,
     NonRecordingSpan,
     Span,
     SpanContext,
     SpanKind,
     TraceFlags,
-    TraceState,
 )
 from opentelemetry.trace.propagation import set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.util.types import Attributes
 
 from mesh.settings import MeshSettings
+from mesh.span_export import SpanExporter
+from mesh.spans import SCOPE, ServerSpan
 
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
@@ -43,8 +41,8 @@ _TRACEPARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]
 _SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 """Where a context holds its span; OpenTelemetry tells it no other way."""
 
-_DRAWN: Final = Context({create_key("zoco-drawn"): True})
-"""A context without a parent, whose trace has been drawn to be sampled."""
+_ROOT: Final = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
+"""Of a trace that begins here and is recorded."""
 
 
 class _MappingGetter(Getter[Mapping[str, str]]):
@@ -69,7 +67,7 @@ def configure_tracing(settings: MeshSettings, workload: str) -> TracerProvider:
         resource=Resource.create({"service.name": workload, "service.namespace": "zoco"}),
     )
     if settings.otlp_endpoint:
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(settings.otlp_endpoint)))
+        provider.add_span_processor(BatchSpanProcessor(SpanExporter(settings.otlp_endpoint)))
     trace.set_tracer_provider(provider)
     # Baggage from outside is not trusted, so the trace context alone travels.
     propagate.set_global_textmap(_propagator)
@@ -83,7 +81,7 @@ def sampler(ratio: float) -> ParentBased:
 
 def tracer() -> trace.Tracer:
     """The tracer of the mesh."""
-    return trace.get_tracer("zoco.mesh")
+    return trace.get_tracer(SCOPE.name)
 
 
 def extract(headers: Mapping[str, str]) -> Context:
@@ -111,27 +109,30 @@ def server_spans(name: str, attributes: Mapping[str, str]) -> OpenSpan:
     """
     own, decides = tracer(), getattr(trace.get_tracer_provider(), "sampler", None)
 
-    def record(context: Context) -> Span:
+    def unusual(headers: Mapping[str, str]) -> Span:
         return own.start_span(
-            name, context, SpanKind.SERVER, attributes, record_exception=False, set_status_on_exception=False
+            name, extract(headers), SpanKind.SERVER, attributes, record_exception=False, set_status_on_exception=False
         )
 
-    if not isinstance(decides, _Sampler):
-        return lambda headers: record(extract(headers))  # somebody else's provider decides for itself
-    ratio = decides.ratio
+    if not isinstance(decides, _Sampler) or not isinstance(own, Tracer):
+        return unusual  # somebody else's provider decides for itself
+    ratio, recorder = decides.ratio, own
 
     def open_span(headers: Mapping[str, str]) -> Span:
         parent = headers.get(TRACEPARENT)
         if parent is None:
-            drawn = random.random() < ratio  # noqa: S311 - no secret
-            return record(_DRAWN) if drawn else _Unsampled(random.getrandbits(128), TraceFlags.RANDOM_TRACE_ID)
+            trace_id, span_id = random.getrandbits(128), random.getrandbits(64)
+            if random.random() >= ratio:  # noqa: S311 - no secret
+                return _Unsampled(trace_id, span_id, TraceFlags.RANDOM_TRACE_ID)
+            return ServerSpan(name, SpanContext(trace_id, span_id, False, _ROOT), None, attributes, recorder)
         known = _TRACEPARENT.fullmatch(parent)
         if known is None or TRACESTATE in headers:
-            return record(extract(headers))
-        flags = int(known[3], 16)
-        if flags & TraceFlags.SAMPLED:
-            return record(extract(headers))
-        return _Unsampled(int(known[1], 16), flags & TraceFlags.RANDOM_TRACE_ID)
+            return unusual(headers)
+        trace_id, span_id, flags = int(known[1], 16), random.getrandbits(64), int(known[3], 16) & _ROOT
+        if not flags & TraceFlags.SAMPLED:
+            return _Unsampled(trace_id, span_id, flags)
+        caller = SpanContext(trace_id, int(known[2], 16), True, TraceFlags(int(known[3], 16)))
+        return ServerSpan(name, SpanContext(trace_id, span_id, False, TraceFlags(flags)), caller, attributes, recorder)
 
     return open_span
 
@@ -152,9 +153,9 @@ def ids_of(span: Span) -> tuple[int, int] | None:
 class _Unsampled(NonRecordingSpan):
     """A span that is not sampled: ids alone. Its context is made for those who ask, which most calls never do."""
 
-    def __init__(self, trace_id: int, flags: int) -> None:
+    def __init__(self, trace_id: int, span_id: int, flags: int) -> None:
         self.trace_id = trace_id
-        self.span_id = random.getrandbits(64)
+        self.span_id = span_id
         self._flags = flags
 
     def get_span_context(self) -> SpanContext:
@@ -167,24 +168,5 @@ class _Unsampled(NonRecordingSpan):
 
 class _Sampler(ParentBased):
     def __init__(self, ratio: float) -> None:
-        super().__init__(_Roots(ratio))
+        super().__init__(TraceIdRatioBased(ratio))
         self.ratio: Final = ratio
-
-
-class _Roots(TraceIdRatioBased):
-    """Samples a share of all traces, and every one that was drawn before."""
-
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        trace_state: TraceState | None = None,
-    ) -> SamplingResult:
-        """Decides (opentelemetry.sdk.trace.sampling.Sampler)."""
-        if parent_context is _DRAWN:
-            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
-        return super().should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)

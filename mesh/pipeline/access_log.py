@@ -5,11 +5,14 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final
 
 import grpc
+from opentelemetry.trace import Span
 
+from mesh.call import Call
 from mesh.logs import JsonLog, logger, redacted
 from mesh.pipeline.exchange import Exchange, Next, Stage
 from mesh.policy import MethodPolicy
@@ -33,8 +36,13 @@ WriteCall = Callable[[Exchange, float], None]
 _PART: Final = "rpc"
 _EVENT: Final = "call"
 
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""What ids are that were made here: nothing in them is to be hidden or quoted."""
+_REST_PATH: Final = "x-envoy-original-path"
+
+_ID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""What ids are that were made here or by the edge: nothing in them is to be hidden or quoted."""
+
+_Ended = tuple[int, float, grpc.StatusCode, str, Call, Span, str | None]
+"""A call that ended: when, in nanoseconds since 1970, and after how many seconds; status, reason, call, span, path."""
 
 _log = logger(_PART)
 
@@ -76,65 +84,80 @@ def _structured(policy: MethodPolicy) -> WriteCall:
             fields["reason"] = exchange.reason
         if call.subject:
             fields["subject"] = call.subject.id
-        if rest_path := _rest_path(exchange):
-            fields["rest_path"] = rest_path
+        if path := exchange.metadata.get(_REST_PATH):
+            fields["rest_path"] = _bare(path)
         (_log.error if exchange.code in SERVER_FAULTS else _log.info)(_EVENT, **fields)
 
     return write
 
 
 def _rendered(policy: MethodPolicy, log: JsonLog) -> WriteCall:
-    """Writes the same line in one go: it is written on every call, and a chain of processors costs ten times that."""
-    head = f'{{"part": "{_PART}", "event": "{_EVENT}", "service": {quoted(log.workload)}, "method": "{policy.path}"'
+    """Writes the same line in one go, for a chain of processors costs ten times that.
 
-    timestamp = _Timestamps()
+    While the call ends, what the line will say is put aside as it is. It becomes text when it is written, together with
+    the others of that moment: the code that does it is then in the processor's cache, and runs twice as fast.
+    """
+    head = f'{{"part": "{_PART}", "event": "{_EVENT}", "service": {quoted(log.workload)}, "method": "{policy.path}"'
+    timestamp, known = _Timestamps(), lru_cache(maxsize=1000)(_text)
 
     def write(exchange: Exchange, seconds: float) -> None:
         code = exchange.code
-        failed = code is not grpc.StatusCode.OK and code in SERVER_FAULTS
+        failed = _failed(code)
         if (logging.ERROR if failed else logging.INFO) < log.level:
             return
-        call, trace = exchange.call, ids_of(exchange.span)
+        path = exchange.metadata.get(_REST_PATH)
+        ended: _Ended = (time.time_ns(), seconds, code, exchange.reason, exchange.call, exchange.span, path)
+        if failed:
+            log.lines.write(line(ended))
+        else:
+            log.lines.later(ended, line)
+
+    def line(ended: _Ended) -> str:
+        moment, seconds, code, reason, call, span, path = ended
         request_id = _text(call.request_id)
         correlation_id = request_id if call.correlation_id == call.request_id else _text(call.correlation_id)
-        line = (
-            f'{head}, "code": "{code._name_}", "duration_ms": {seconds * 1000:.2f}, "caller": '
-            f'{"null" if call.caller is None else quoted(call.caller)}, "level": "{"error" if failed else "info"}", '
-            f'"time": "{timestamp()}", "request_id": {request_id}, '
-            f'"correlation_id": {correlation_id}'
+        caller = "null" if call.caller is None else quoted(call.caller)
+        level = "error" if _failed(code) else "info"
+        ids, subject = ids_of(span), call.subject
+        trace = f', "trace_id": "{ids[0].to_bytes(16).hex()}", "span_id": "{ids[1].to_bytes(8).hex()}"' if ids else ""
+        why = f', "reason": "{reason}"' if reason else ""
+        who = f', "subject": {known(subject.id)}' if subject else ""
+        where = f', "rest_path": {_text(_bare(path))}' if path else ""
+        return (
+            f'{head}, "code": "{code._name_}", "duration_ms": {seconds * 1000:.2f}, "caller": {caller}, '
+            f'"level": "{level}", "time": "{timestamp(moment)}", "request_id": {request_id}, '
+            f'"correlation_id": {correlation_id}{trace}{why}{who}{where}}}\n'
         )
-        if trace is not None:
-            line += f', "trace_id": "{trace[0]:032x}", "span_id": "{trace[1]:016x}"'
-        if exchange.reason:
-            line += f', "reason": "{exchange.reason}"'
-        if call.subject:
-            line += f', "subject": {_text(call.subject.id)}'
-        if rest_path := _rest_path(exchange):
-            line += f', "rest_path": {_text(rest_path)}'
-        (log.lines.write if failed else log.lines.later)(line + "}\n")
 
     return write
+
+
+def _failed(code: grpc.StatusCode) -> bool:
+    return code is not grpc.StatusCode.OK and code in SERVER_FAULTS  # to look an enum up takes long
 
 
 class _Timestamps:
     """The time as structlog writes it, to the microsecond. What changes once a second is written once a second."""
 
     def __init__(self) -> None:
-        self._second = -1
-        self._text = ""
+        self._second = (0, "")
 
-    def __call__(self) -> str:
-        second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-        if second != self._second:
-            self._second, self._text = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
-        return f"{self._text}.{nanoseconds // 1000:06d}Z"
+    def __call__(self, moment: int) -> str:
+        """A moment in nanoseconds since 1970."""
+        start, text = self._second  # read once: another thread may write lines, too
+        microseconds = moment // 1000 - start
+        if not 0 <= microseconds < 1_000_000:
+            second, microseconds = divmod(moment // 1000, 1_000_000)
+            text = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+            self._second = second * 1_000_000, text
+        return f"{text}.{microseconds:06d}Z"
 
 
-def _rest_path(exchange: Exchange) -> str:
-    path = exchange.metadata.get("x-envoy-original-path")
-    return path.partition("?")[0][:256] if path else ""
+def _bare(path: str) -> str:
+    """A path without its query, which may hold anything."""
+    return path.partition("?")[0][:256]
 
 
 def _text(value: str) -> str:
     """A text from outside as JSON, with nothing secret in it."""
-    return f'"{value}"' if _UUID.fullmatch(value) else quoted(redacted(value))
+    return f'"{value}"' if _ID.fullmatch(value) else quoted(redacted(value))

@@ -9,9 +9,9 @@ import grpc
 from google.protobuf.message import Message
 from opentelemetry.trace import INVALID_SPAN, Span
 
+from mesh import ids
 from mesh.call import Call
 from mesh.errors import MeshError
-from mesh.ids import uuid7
 from mesh.policy import MethodPolicy
 from mesh.settings import TRUST_DOMAIN
 
@@ -41,7 +41,11 @@ class Exchange:
 
 
 Next = Callable[[Exchange], Awaitable[Any]]
-"""The rest of the pipeline: answers with the response message, or its bytes, or None after a stream."""
+"""The rest of the pipeline: answers with the response message, or its bytes, or None after a stream.
+
+A step that has nothing to do after the rest is a plain function that hands on what the rest gives: a coroutine of its
+own would only be one more to go through.
+"""
 
 Stage = Callable[[MethodPolicy, Next], Next]
 """Builds one step of one method's pipeline around the rest. Called once a method."""
@@ -82,13 +86,9 @@ def open_exchange(
     metadata: dict[str, Any] = dict(received)
     if len(metadata) != len(received):
         metadata = _joined(received)
-    request_id = _safe(metadata.get("x-request-id")) or uuid7()
-    call = Call(
-        method=policy,
-        request_id=request_id,
-        correlation_id=_safe(metadata.get("x-correlation-id")) or request_id,
-        caller=identify(context, metadata),
-    )
+    request_id = _safe(metadata.get("x-request-id")) or ids.request_id()
+    correlation_id = _safe(metadata.get("x-correlation-id")) or request_id
+    call = Call(policy, request_id, correlation_id, identify(context, metadata))
     return Exchange(policy, request, context, metadata, call)
 
 

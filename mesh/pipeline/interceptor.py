@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from mesh.errors import STATUS_DETAILS_KEY, Unimplemented, to_status
-from mesh.ids import uuid7
+from mesh.ids import request_id
 from mesh.pipeline.compiler import PipelineCompiler
 from mesh.pipeline.exchange import Exchange, Identify, Metadata, Next, as_bytes, open_exchange, peer_workload
 from mesh.pipeline.protection import Malformed
@@ -85,7 +85,7 @@ class PipelineInterceptor(grpc.aio.ServerInterceptor):
 async def _unknown(_: Any, context: Any) -> None:
     """Answers a call of a method that is not there, with details as every refusal has them."""
     error = Unimplemented("METHOD_UNKNOWN", "there is no such RPC")
-    status = to_status(error, request_id=uuid7()).SerializeToString()
+    status = to_status(error, request_id=request_id()).SerializeToString()
     await context.abort(error.code, error.message, ((STATUS_DETAILS_KEY, status),))
 
 
@@ -115,8 +115,8 @@ def _as_next(behaviour: Behaviour) -> Next:
 
         return write_all
 
-    async def call(exchange: Exchange) -> Any:
-        return await behaviour(exchange.request, exchange.context)
+    def call(exchange: Exchange) -> Any:
+        return behaviour(exchange.request, exchange.context)
 
     return call
 

@@ -1,9 +1,10 @@
 """Stages that watch a call from outside: tracing and metrics. The access log has a file of its own."""
 
 import time
+from collections.abc import Awaitable
 from typing import Any
 
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import Span, Status, StatusCode
 
 from mesh import tracing
 from mesh.call import enter
@@ -19,12 +20,13 @@ def trace_stage(policy: MethodPolicy, proceed: Next) -> Next:
     name = policy.path.lstrip("/")
     open_span = tracing.server_spans(name, {"rpc.system.name": "grpc", "rpc.method": name})
 
-    async def trace(exchange: Exchange) -> Any:
+    def trace(exchange: Exchange) -> Awaitable[Any]:
         span = exchange.span = open_span(exchange.metadata)
         enter(exchange.call)
         tracing.enter(span)
-        if not span.is_recording():
-            return await proceed(exchange)
+        return record(exchange, span) if span.is_recording() else proceed(exchange)
+
+    async def record(exchange: Exchange, span: Span) -> Any:
         try:
             return await proceed(exchange)
         finally:

@@ -1,7 +1,8 @@
 """Stages that protect a service: errors, deadline, authentication, authorization, validation."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, Final
 
 import grpc
@@ -31,6 +32,9 @@ _log = logger("rpc")
 
 MIN_BUDGET: Final = 0.05
 """Seconds that must be left for a call to be begun: less, and its answer would come too late."""
+
+_PEOPLE: Final = 1000
+"""Identities that a method remembers: to make one takes longer than to decide about it."""
 
 
 class Malformed:
@@ -100,18 +104,22 @@ def authentication_stage(verifier: TokenVerifier) -> Stage:
     def stage(policy: MethodPolicy, proceed: Next) -> Next:
         optional = policy.audience is Audience.PUBLIC
 
-        async def authenticate(exchange: Exchange) -> Any:
+        def authenticate(exchange: Exchange) -> Awaitable[Any]:
             header = exchange.metadata.get("authorization")
             if header is not None:
-                try:
-                    subject = await verifier.verify(header)
-                except Unauthenticated as bad:
-                    exchange.bad_token = bad
-                except MeshError:
-                    if not optional:
-                        raise
-                else:
-                    exchange.call.subject = subject
+                exchange.call.subject = verifier.recall(header)
+                if exchange.call.subject is None:
+                    return verify(header, exchange)
+            return proceed(exchange)
+
+        async def verify(header: str, exchange: Exchange) -> Any:
+            try:
+                exchange.call.subject = await verifier.verify(header)
+            except Unauthenticated as bad:
+                exchange.bad_token = bad
+            except MeshError:
+                if not optional:
+                    raise
             return await proceed(exchange)
 
         return authenticate
@@ -126,24 +134,28 @@ def authorization_stage(policy: MethodPolicy, proceed: Next) -> Next:
     """
     may_call = Decider(policy)
     owner_of = _owner_reader(policy)
+    of_person = lru_cache(maxsize=_PEOPLE)(_of_person)
 
-    async def authorize(exchange: Exchange) -> Any:
+    def identity_of(exchange: Exchange) -> Identity:
+        call, bad = exchange.call, exchange.bad_token
+        if call.subject is not None:
+            return of_person(call.caller, call.subject.id, call.subject.role)
+        if bad is not None:
+            return Identity(call.caller, TokenState.EXPIRED if bad.reason == "TOKEN_EXPIRED" else TokenState.INVALID)
+        return Identity(call.caller)
+
+    def authorize(exchange: Exchange) -> Awaitable[Any]:
         owner = owner_of(exchange.request)
-        decision = may_call(_identity(exchange), owner)
+        decision = may_call(identity_of(exchange), owner)
         if not decision.allowed:
             raise _refusal(decision, exchange, owner)
-        return await proceed(exchange)
+        return proceed(exchange)
 
     return authorize
 
 
-def _identity(exchange: Exchange) -> Identity:
-    call, bad = exchange.call, exchange.bad_token
-    if call.subject is not None:
-        return Identity(call.caller, TokenState.VALID, call.subject.id, call.subject.role)
-    if bad is not None:
-        return Identity(call.caller, TokenState.EXPIRED if bad.reason == "TOKEN_EXPIRED" else TokenState.INVALID)
-    return Identity(call.caller)
+def _of_person(caller: str | None, person: str, role: str) -> Identity:
+    return Identity(caller, TokenState.VALID, person, role)
 
 
 def _owner_reader(policy: MethodPolicy) -> Callable[[Any], str | None]:
@@ -184,7 +196,7 @@ def validation_stage(_: MethodPolicy, proceed: Next) -> Next:
     """Refuses a request that breaks a rule of its contract (protovalidate), naming every field at fault."""
     validator = protovalidate.Validator()
 
-    async def validate(exchange: Exchange) -> Any:
+    def validate(exchange: Exchange) -> Awaitable[Any]:
         if isinstance(exchange.request, Malformed):
             raise InvalidArgument("MALFORMED_REQUEST", "the request could not be decoded")
         violations = validator.collect_violations(exchange.request)
@@ -195,7 +207,7 @@ def validation_stage(_: MethodPolicy, proceed: Next) -> Next:
             ]
             summary = "; ".join(f"{each.field}: {each.description}" for each in found[:3])
             raise InvalidArgument("INVALID_FIELD", summary, field_violations=found)
-        return await proceed(exchange)
+        return proceed(exchange)
 
     return validate
 

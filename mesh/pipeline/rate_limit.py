@@ -9,7 +9,7 @@ As at the edge, a tier is one bucket a client: all its methods of one tier count
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final, assert_never
 
@@ -74,7 +74,7 @@ def rate_limit_stage(limits: RateLimits) -> Stage:
         checks = [(limit.tier, limit.by, limits.rate_of(limit)) for limit in policy.rate_limits]
         counts_all = any(by is LimitKey.GLOBAL for _, by, _ in checks)
 
-        async def limit(exchange: Exchange) -> Any:
+        def limit(exchange: Exchange) -> Awaitable[Any]:
             call = exchange.call
             if counts_all or (call.caller != EDGE and call.subject is not None):
                 for tier, by, rate in checks:
@@ -84,7 +84,7 @@ def rate_limit_stage(limits: RateLimits) -> Stage:
                         raise ResourceExhausted(
                             "RATE_LIMITED", "too many calls of this kind", retry_after=timedelta(seconds=wait)
                         )
-            return await proceed(exchange)
+            return proceed(exchange)
 
         return limit
 

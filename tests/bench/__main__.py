@@ -1,7 +1,7 @@
 """Measures: `make bench`, or `make bench NAME=pipeline`. Prints a table and writes `.zoco/bench.json`.
 
 Nothing else should run on the machine. Every target is a ratio between two things that are run alternately in one
-session, the median of five rounds; BENCH_SHORT=1 makes one short round, to see that the measuring works.
+session, the median of five rounds of six slices; BENCH_SHORT=1 makes one short round, to see that the measuring works.
 """
 
 import json
@@ -27,6 +27,7 @@ BENCHES: Final[Mapping[str, str]] = {
     "pipeline": "tests.bench.pipeline",
     "mtls": "tests.bench.mtls",
     "tracing": "tests.bench.tracing",
+    "instructions": "tests.bench.instructions",
     "decisions": "tests.bench.decisions",
     "turnaround": "tests.bench.edge_turnaround",
     "growth": "tests.bench.growth",

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,19 +42,23 @@ class EchoServer:
     token: str
 
     def sample(self) -> Sample:
-        """Loads it for a while, after a moment to warm up."""
-        self._load(SECONDS / 4)
+        """Loads it for a slice, after a moment to warm up."""
+        self._load(f"--duration={SECONDS / 4}s")
         before = self._cpu_seconds()
-        count, elapsed = self._load(SECONDS)
+        count, elapsed = self._load(f"--duration={SECONDS}s")
         spent = self._cpu_seconds() - before
-        return Sample(rate=count / elapsed, cost=spent / count * 1e6, busy=spent / elapsed)
+        return Sample(count, elapsed, spent)
+
+    def call(self, times: int) -> None:
+        """Calls it so many times."""
+        self._load(f"--total={times}")
 
     def _cpu_seconds(self) -> float:
         times = self.process.cpu_times()
         return float(times.user + times.system)
 
-    def _load(self, seconds: float) -> tuple[int, float]:
-        """Calls it without a pause; how many calls were answered, and in how many seconds."""
+    def _load(self, extent: str) -> tuple[int, float]:
+        """Calls it without a pause, for a time or a number of times; how many were answered, in how many seconds."""
         done = subprocess.run(
             [
                 *_on(LOAD_CORE),
@@ -62,7 +66,7 @@ class EchoServer:
                 *(f"--protoset={self.directory / DESCRIPTORS}", f"--call={METHOD}", '--data={"text": "hello"}'),
                 *("--disable-template-functions", "--disable-template-data"),
                 *("--metadata", json.dumps({"authorization": f"Bearer {self.token}"})),
-                *(f"--duration={seconds}s", f"--concurrency={CLIENTS}", f"--connections={CONNECTIONS}"),
+                *(extent, f"--concurrency={CLIENTS}", f"--connections={CONNECTIONS}"),
                 *self._credentials(),
             ],
             capture_output=True,
@@ -99,15 +103,22 @@ class EchoServers:
         (directory / KEY_SET).write_text(json.dumps(asyncio.run(tokens.key_set())))
         self._collector, _ = self._start(LOAD_CORE, "collector")
 
-    def start(self, way: Way, transport: Transport) -> EchoServer:
-        """Starts a server on the servers' core; its log and its sampled spans go where a service's would."""
-        port, process = self._start(SERVER_CORE, way, transport, "--collector", f"http://127.0.0.1:{self._collector}")
+    def start(self, way: Way, transport: Transport, *, under: Sequence[str] = ()) -> EchoServer:
+        """Starts a server on the servers' core; its log and its sampled spans go where a service's would.
+
+        Args:
+            way: How it serves.
+            transport: Over what.
+            under: A command that runs the server and watches it.
+        """
+        collector = f"http://127.0.0.1:{self._collector}"
+        port, process = self._start(SERVER_CORE, way, transport, "--collector", collector, under=under)
         return EchoServer(psutil.Process(process.pid), port, transport, self._directory, self._token)
 
-    def _start(self, core: int, *arguments: str) -> tuple[int, subprocess.Popen[str]]:
+    def _start(self, core: int, *arguments: str, under: Sequence[str] = ()) -> tuple[int, subprocess.Popen[str]]:
         log = self._ended.enter_context((self._directory / f"{'-'.join(arguments[:2])}.log").open("w"))
         process = subprocess.Popen(
-            [*_on(core), sys.executable, "-m", "tests.bench.echo_server", str(self._directory), *arguments],
+            [*_on(core), *under, sys.executable, "-m", "tests.bench.echo_server", str(self._directory), *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=log,

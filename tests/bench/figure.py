@@ -10,8 +10,11 @@ SHORT: Final = os.environ.get("BENCH_SHORT", "0") not in {"", "0"}
 """Whether only to show that the measuring works: one short round, too little to judge by."""
 
 ROUNDS: Final = 1 if SHORT else 5
-SECONDS: Final = 1.0 if SHORT else 6.0
-"""How long one of the two things is measured in a round."""
+SLICES: Final = 1 if SHORT else 6
+"""How many times each of the two things is measured in a round. They take turns, so that a machine whose speed drifts
+drifts for both."""
+SECONDS: Final = 1.0
+"""How long a slice is."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,34 @@ class Figure:
 class Sample:
     """What one server did under one load."""
 
-    rate: float
-    """Requests a second."""
-    cost: float
-    """The server's CPU time a request, in microseconds."""
-    busy: float
-    """Share of its core that the server used. Well below 1, the load was not enough and the rate says little."""
+    calls: int
+    """How many were answered."""
+    seconds: float
+    """In how much time."""
+    spent: float
+    """The server's CPU time, in seconds."""
+
+    def __add__(self, other: "Sample") -> "Sample":
+        """Both as if they were one."""
+        return Sample(self.calls + other.calls, self.seconds + other.seconds, self.spent + other.spent)
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.calls / self.seconds
+
+    @property
+    def cost(self) -> float:
+        """The server's CPU time a request, in microseconds."""
+        return self.spent / self.calls * 1e6
+
+    @property
+    def busy(self) -> float:
+        """Share of its core that the server used. Well below 1, the load was not enough and the rate says little."""
+        return self.spent / self.seconds
+
+
+NOTHING: Final = Sample(0, 0.0, 0.0)
 
 
 def compare(
@@ -68,14 +93,7 @@ def compare(
 
     CPU time a request is told beside the rate: it hardly changes when something else runs on the machine.
     """
-    pairs = []
-    for number in range(ROUNDS):
-        # Who goes first changes with the round: neither has the warmer machine.
-        if number % 2:
-            other, one = against[1](), tried[1]()
-        else:
-            one, other = tried[1](), against[1]()
-        pairs.append((one, other))
+    pairs = [_round(tried[1], against[1]) for _ in range(ROUNDS)]
     ones, others = [one for one, _ in pairs], [other for _, other in pairs]
     return [
         figure(name, [one.rate / other.rate for one, other in pairs], target=target, aim=aim),
@@ -83,6 +101,18 @@ def compare(
         *_explained(tried[0], ones),
         *_explained(against[0], others),
     ]
+
+
+def _round(tried: Callable[[], Sample], against: Callable[[], Sample]) -> tuple[Sample, Sample]:
+    """The slices of one round, put together."""
+    one = other = NOTHING
+    for number in range(SLICES):
+        # Who goes first changes, too: neither has the warmer machine.
+        if number % 2:
+            other, one = other + against(), one + tried()
+        else:
+            one, other = one + tried(), other + against()
+    return one, other
 
 
 def figure(
