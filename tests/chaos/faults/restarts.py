@@ -6,6 +6,8 @@ import signal
 from collections.abc import Mapping
 from typing import Any, Final
 
+from cli.local.control import ask
+from cli.local.home import Home
 from tests.chaos.faults.fault import Fault
 from tests.chaos.house import House
 from tests.chaos.load import Load
@@ -23,8 +25,8 @@ RESTART_SECONDS: Final = 60.0
 
 async def rolling(house: House, load: Load, outcome: Outcome) -> None:
     """Stops each process of each service in turn, and goes on when it is back; no customer needs a second try."""
-    status = await asyncio.to_thread(house.shop.status)
-    processes = [name for name in status if name.partition("-")[0] in SERVICES]
+    status = await asyncio.to_thread(_status, house)
+    processes = [name for name in status if name.partition(".")[0] in SERVICES]
     await load.until(BETWEEN)
     before = len(load.repeated)
     for process in processes:
@@ -35,13 +37,20 @@ async def rolling(house: House, load: Load, outcome: Outcome) -> None:
 
 
 def _restart(house: House, process: str) -> None:
-    was = house.shop.status()[process]["pid"]
+    was = _status(house)[process]["pid"]
     os.kill(int(was), signal.SIGTERM)
 
-    def is_back(now: Mapping[str, Any]) -> bool:
+    def is_back() -> bool:
+        now = _status(house)[process]
         return now["pid"] not in {None, was} and now["state"] == "healthy"
 
-    wait_for(lambda: is_back(house.shop.status()[process]), RESTART_SECONDS, f"new {process}")
+    wait_for(is_back, RESTART_SECONDS, f"new {process}")
+
+
+def _status(house: House) -> Mapping[str, Mapping[str, Any]]:
+    """Every process by name; from the supervisor itself, for this is asked over and over."""
+    shown = ask(Home(house.shop.home).control_socket, {"request": "status"})
+    return {each["process"]: each for each in shown["processes"]}
 
 
 FAULTS: Final = (
