@@ -4,10 +4,10 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 
@@ -32,17 +32,25 @@ def main() -> None:
         sys.exit(f"ONLY={only!r} names no mutant")
     print(f"seed {seed}; {len(mutants)} mutants", flush=True)
     began, failures = time.monotonic(), 0
-    found = asyncio.run(_unchanged(mutants, seed))
+    found = _run(_unchanged(mutants, seed))
     failures += bool(found)
     _tell(not found, "the shop as it is", "stays green" if not found else f"is red: {'; '.join(found)}")
     for mutant in mutants:
-        found = asyncio.run(_mutated(mutant, seed))
+        found = _run(_mutated(mutant, seed))
         shown = [line for line in found if line.startswith(f"{mutant.shows} ")]
         failures += not shown
         said = f"is red: {shown[0]}" if shown else f"{mutant.what}, and {mutant.shows} does not show it: {found}"
         _tell(bool(shown), mutant.name, said)
     print(f"{len(mutants)} mutants, {failures} failures, {time.monotonic() - began:.0f} s")
     sys.exit(1 if failures else 0)
+
+
+def _run(look: Coroutine[Any, Any, Sequence[str]]) -> Sequence[str]:
+    """What was found. A shop that could not even be looked at is told of, and the others are still looked at."""
+    try:
+        return asyncio.run(look)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the mutant was not found
+        return [f"{type(error).__name__}: {error}"]
 
 
 def _tell(well: bool, name: str, said: str) -> None:

@@ -19,10 +19,7 @@ BETWEEN: Final = 4
 """Orders that are acknowledged before and after."""
 
 FULL: Final = 40.0
-"""Seconds for which a disk stays full, from the first write that fails.
-
-Longer than NATS may be unhealthy, so that it also starts there.
-"""
+"""Seconds for which a disk stays full, from the first write that fails: longer than NATS may stay unhealthy."""
 
 FULL_WORDS: Final = "no space left on device"
 """How both log that the disk is full, in lower case."""
