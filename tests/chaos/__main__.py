@@ -14,10 +14,8 @@ REPORT: Final = Path(__file__).parents[2] / ".zoco" / "chaos" / "report.md"
 def main() -> None:
     """Runs, prints the closing line last, and exits with 1 if anything was wrong."""
     plan = plan_of(short="--short" in sys.argv[1:])
-    rounds, faults = plan.rounds(), plan.faults()
-    if not rounds and not faults:
-        sys.exit(f"ONLY={plan.only!r} names no crash and no fault")
-    print(f"seed {plan.seed}; {len(rounds)} rounds of crashes, {len(faults)} faults; report: {REPORT}", flush=True)
+    what = " and ".join([*(["crashes"] if plan.crashes else []), f"{len(plan.faults())} faults"])
+    print(f"seed {plan.seed}; {what}; report: {REPORT}", flush=True)
     report = Report(REPORT, plan.seed, left_out=[fault.name for fault in plan.left_out()])
     if report.left_out:
         print(f"left out, because only root may do it: {', '.join(report.left_out)}", flush=True)

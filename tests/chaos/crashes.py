@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,11 +46,29 @@ def every_point_once() -> Iterator[Round]:
         yield Round(points, sorted({POINTS[point] for point in points}, key=lambda flow: flow.value))
 
 
-def every_point_with_every_checkout() -> Iterator[Round]:
-    """Each point, alone, with each kind of checkout and with the flow that is sure to come by."""
+def every_point_with_every_checkout(reach: Mapping[Flow, frozenset[str]]) -> Iterator[Round]:
+    """Each point, alone, with the flow that is sure to come by, and with each kind of checkout that comes by at all.
+
+    Args:
+        reach: Which points each flow comes by; see `walk`.
+    """
     for point, own in POINTS.items():
         for flow in dict.fromkeys((own, *CHECKOUTS)):
-            yield Round([point], [flow])
+            if flow is own or point in reach[flow]:
+                yield Round([point], [flow])
+
+
+async def walk(house: House, customers: Customers, ledger: Ledger) -> Mapping[Flow, frozenset[str]]:
+    """Which points each kind of checkout comes by while nothing goes wrong, with all that goes on behind it."""
+    reach = {}
+    for flow in CHECKOUTS:
+        await house.audit(ledger.order_ids)
+        before = house.forget_reached()
+        await customers.go_through(flow)
+        await house.audit(ledger.order_ids)
+        reach[flow] = house.reached
+        house.remember_reached(before)
+    return reach
 
 
 def pairs(count: int, seed: int) -> Iterator[Round]:

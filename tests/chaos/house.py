@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +73,18 @@ class House:
     def reached(self) -> frozenset[str]:
         """Every point that any process came by since the shop was started."""
         return frozenset(each.name for each in (self.sentences / REACHED).iterdir())
+
+    def forget_reached(self) -> frozenset[str]:
+        """Begins anew to note what is reached; gives what was."""
+        before = self.reached
+        for name in before:
+            (self.sentences / REACHED / name).rmdir()
+        return before
+
+    def remember_reached(self, points: Iterable[str]) -> None:
+        """Notes points as reached after all."""
+        for name in points:
+            (self.sentences / REACHED / name).mkdir(exist_ok=True)
 
     @property
     def home(self) -> Home:

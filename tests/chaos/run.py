@@ -3,11 +3,11 @@
 import asyncio
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.chaos.crashes import Round, every_point_once, every_point_with_every_checkout, pairs, play
+from tests.chaos.crashes import Round, every_point_once, every_point_with_every_checkout, pairs, play, walk
 from tests.chaos.customers import Customers, GaveUp
 from tests.chaos.faults.fault import Fault
 from tests.chaos.faults.registry import FAULTS
@@ -15,7 +15,7 @@ from tests.chaos.house import House, open_house
 from tests.chaos.ledger import Ledger
 from tests.chaos.load import Load
 from tests.chaos.outcome import Outcome
-from tests.chaos.points import ELSEWHERE, POINTS
+from tests.chaos.points import ELSEWHERE, POINTS, Flow
 from tests.chaos.report import Report
 
 AUDIT_EVERY: Final = 25
@@ -35,12 +35,17 @@ class Plan:
     """Part of the names of what is to be run; everything where it is empty."""
     pairs: int = 120
 
-    def rounds(self) -> Sequence[Round]:
-        """The crashes."""
+    @property
+    def crashes(self) -> bool:
+        """Whether crashes are in it: what names no fault is looked for among them."""
+        return not self.only or not self.faults()
+
+    def rounds(self, reach: Mapping[Flow, frozenset[str]]) -> Sequence[Round]:
+        """The crashes, by the points that each checkout comes by."""
         if self.short:
             chosen: Iterable[Round] = every_point_once()
         else:
-            chosen = itertools.chain(every_point_with_every_checkout(), pairs(self.pairs, self.seed))
+            chosen = itertools.chain(every_point_with_every_checkout(reach), pairs(self.pairs, self.seed))
         return [each for each in chosen if self.only in each.name]
 
     def faults(self) -> Sequence[Fault]:
@@ -63,24 +68,24 @@ class Plan:
 async def run(plan: Plan, report: Report) -> None:
     """Runs all that is planned; each audit is of everything that was acknowledged in its shop."""
     together = [fault for fault in plan.faults() if not fault.alone]
-    rounds = plan.rounds()
-    if rounds or together:
+    if plan.crashes or together:
         with open_house(brief=plan.short) as house:
-            await _in_one_house(house, rounds, together, plan, report)
+            await _in_one_house(house, together, plan, report, crashes=plan.crashes)
     for fault in plan.faults():
         if fault.alone:
             with open_house(fault.settings, through=fault.through, brief=plan.short, prepare=fault.prepare) as house:
-                await _in_one_house(house, [], [fault], plan, report)
+                await _in_one_house(house, [fault], plan, report)
 
 
 async def _in_one_house(
-    house: House, rounds: Sequence[Round], faults: Sequence[Fault], plan: Plan, report: Report
+    house: House, faults: Sequence[Fault], plan: Plan, report: Report, *, crashes: bool = False
 ) -> None:
     ledger = Ledger()
     customers = Customers(house.shop, ledger, plan.seed)
     try:
         await customers.open()
-        await _crash(house, customers, ledger, rounds, plan, report)
+        if crashes:
+            await _crash(house, customers, ledger, plan, report)
         poison = 0
         for fault in faults:
             poison += fault.poison
@@ -89,9 +94,10 @@ async def _in_one_house(
         await customers.close()
 
 
-async def _crash(
-    house: House, customers: Customers, ledger: Ledger, rounds: Sequence[Round], plan: Plan, report: Report
-) -> None:
+async def _crash(house: House, customers: Customers, ledger: Ledger, plan: Plan, report: Report) -> None:
+    rounds = plan.rounds({} if plan.short else await walk(house, customers, ledger))
+    if not rounds:
+        report.breaches.append(f"ONLY={plan.only!r} names no fault and no crash")
     for number, each in enumerate(rounds, 1):
         outcome = await play(house, customers, ledger, each)
         if number % AUDIT_EVERY == 0 or number == len(rounds):
