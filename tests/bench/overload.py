@@ -141,8 +141,9 @@ class Look:
 
 
 def _ratio(one: float, other: float) -> float:
-    return one / other if other else 1.0
+    """The ratio; 0 where nothing was measured: a load that nobody was refused under was none, and misses its targets."""
+    return one / other if other else 0.0
 
 
 def _share(part: Sequence[Call], whole: Sequence[Call]) -> float:
-    return len(part) / len(whole) if whole else 1.0
+    return len(part) / len(whole) if whole else 0.0
