@@ -153,16 +153,18 @@ class Trade:
         """Calls through the contract as somebody, again and again while the answer is none."""
         return self._do(self._ask(service, method, request.SerializeToString(deterministic=True), by, admin=admin))
 
-    def ask_while_it_restarts(
-        self, service: str, method: str, request: Message, *, by: str, restarting: str, after: float
+    def place_while_it_restarts(
+        self, request: order_service_pb2.CreateOrderRequest, *, by: str, service: str
     ) -> Answer:
-        """Calls as somebody, and so many seconds later, answered or not, ends a service and starts it again."""
-        encoded = request.SerializeToString(deterministic=True)
+        """Places an order, and ends a service and starts it again as soon as the order is there, answered or not."""
 
         async def both() -> Answer:
-            asking = asyncio.create_task(self._ask(service, method, encoded, by, admin=False))
-            await asyncio.wait([asking], timeout=after)
-            await self._restart(restarting)
+            known = await self._count_of(by)
+            encoded = request.SerializeToString(deterministic=True)
+            asking = asyncio.create_task(self._ask("order", "CreateOrder", encoded, by, admin=False))
+            while not asking.done() and await self._count_of(by) == known:  # noqa: ASYNC110 - another's transaction
+                await asyncio.sleep(0.002)
+            await self._restart(service)
             return await asking
 
         return self._do(both())
@@ -289,6 +291,10 @@ class Trade:
             )
             for each in page.orders
         }
+
+    async def _count_of(self, user_id: str) -> int:
+        rows = await self._rows("order", "SELECT count(*) FROM orders WHERE user_id = :user_id", user_id=user_id)
+        return int(rows[0].count)
 
     async def _ledger(self, order_ids: Sequence[str]) -> Mapping[str, tuple[int, int]]:
         """Captured and refunded in the provider's book, in cents, by order."""
