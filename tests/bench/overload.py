@@ -141,7 +141,7 @@ class Look:
 
 
 def _ratio(one: float, other: float) -> float:
-    """The ratio; 0 where nothing was measured: a load that nobody was refused under was none, and misses its targets."""
+    """The ratio; 0 where nothing was measured: where nobody was refused, the load was none, and misses its targets."""
     return one / other if other else 0.0
 
 
