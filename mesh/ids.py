@@ -26,7 +26,7 @@ def uuid7() -> str:
 def request_id() -> str:
     """A new id for a call, of 32 hexadecimal digits: 64 bits of Unix nanoseconds, then 64 random ones.
 
-    Every call takes one, so it costs a quarter of a UUID. It is no secret, and need not ask the operating system;
+    Every call takes one, so it costs a fifth of a UUID. It is no secret, and need not ask the operating system;
     `random` begins anew after a fork, so that services forked from one process make different ones.
     """
     return (time.time_ns() << 64 | random.getrandbits(64)).to_bytes(16).hex()

@@ -19,7 +19,7 @@ class SpanExporter(OTLPSpanExporter):
     """OpenTelemetry's exporter, which encodes the spans of calls from templates.
 
     The first of its likeness is encoded as OpenTelemetry does it; of those that follow only ids and times are written,
-    which takes a thirtieth. All other spans go as ever.
+    which takes a twentieth. All other spans go as ever.
     """
 
     _templates: dict[tuple[object, ...], trace_pb2.Span]

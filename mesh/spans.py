@@ -1,4 +1,4 @@
-"""The span of a call that is served: what OpenTelemetry's own would tell, for a fifth of what that costs.
+"""The span of a call that is served: what OpenTelemetry's own would tell, at less cost.
 
 It is one of OpenTelemetry's spans to whoever asks: the processors and exporters of the process get it like any other,
 and spans begun inside are its children.
