@@ -49,6 +49,14 @@ def upgrade():
         sa.Column("metadata", JSONB, nullable=False),
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
     )
+    op.create_table(
+        "snapshots",
+        sa.Column("stream_id", sa.Text, primary_key=True),
+        sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("schema", sa.Integer, nullable=False),
+        sa.Column("state", sa.LargeBinary, nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+    )
 """
 
 BROKEN = """
