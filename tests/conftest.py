@@ -1,5 +1,6 @@
 """Rules for every test: random data prints its seed, and continuous integration skips nothing."""
 
+import faulthandler
 import os
 import random
 import secrets
@@ -30,6 +31,12 @@ def pytest_report_header(config: pytest.Config) -> str:
 def rng(request: pytest.FixtureRequest) -> random.Random:
     """Give random data that depends on the seed and the test's name alone, not on which tests run before it."""
     return random.Random(f"{request.config.stash[SEED]}:{request.node.nodeid}")
+
+
+@pytest.fixture
+def takes_minutes() -> None:
+    """For a test that is long on purpose: after a minute pytest would print where it is, as of one that hangs."""
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(wrapper=True)

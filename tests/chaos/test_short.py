@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.usefixtures("takes_minutes")
 def test_nothing_is_lost_whichever_process_dies_at_whichever_line() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.chaos", "--short"],

@@ -265,6 +265,7 @@ def trade(postgres: Postgres, own_nats: NatsServer, pki: Path, tokens: Tokens) -
     opened.close()
 
 
+@pytest.mark.usefixtures("takes_minutes")
 def test_the_shop_does_what_the_model_says(trade: Trade) -> None:
     run_state_machine_as_test(
         lambda: Walk(trade),  # type: ignore[arg-type]  # it only calls what it is given
