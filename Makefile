@@ -82,7 +82,7 @@ bench: environment-dev ## Measure against the targets; NAME=pipeline picks one, 
 parity: environment-dev ## Ask pipeline, edge and sidecars about every method and identity: all must decide alike
 	@$(BIN)/python -m tests.parity
 
-chaos: environment-dev ## Kill everything everywhere and count what is lost; SEED=, ONLY= repeat a part. Takes an hour or more
+chaos: environment-dev ## Kill everything everywhere and count what is lost; SEED=, ONLY= repeat a part, PART=crashes or faults does a half. Takes an hour or more
 	@$(BIN)/python -m tests.chaos
 
 chaos-short: environment-dev ## The same in a few minutes: every crash point once, and five faults

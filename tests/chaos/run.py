@@ -34,11 +34,13 @@ class Plan:
     only: str = ""
     """Part of the names of what is to be run; everything where it is empty."""
     pairs: int = 120
+    part: str = ""
+    """`crashes` or `faults`, to do one half of a run; both where it is empty."""
 
     @property
     def crashes(self) -> bool:
         """Whether crashes are in it: what names no fault is looked for among them."""
-        return not self.only or not self.faults()
+        return self.part != "faults" and (not self.only or not self.faults())
 
     def rounds(self, reach: Mapping[Flow, frozenset[str]]) -> Sequence[Round]:
         """The crashes, by the points that each checkout comes by."""
@@ -62,7 +64,8 @@ class Plan:
         return fault.prepare is None or os.geteuid() == 0
 
     def _asked(self) -> Sequence[Fault]:
-        return [each for each in FAULTS if (each.short or not self.short) and self.only in each.name]
+        wanted = [] if self.part == "crashes" else FAULTS
+        return [each for each in wanted if (each.short or not self.short) and self.only in each.name]
 
 
 async def run(plan: Plan, report: Report) -> None:
@@ -147,11 +150,12 @@ async def _inflict(
 
 
 def plan_of(environment: os._Environ[str] | dict[str, str] = os.environ, *, short: bool) -> Plan:
-    """What `SEED`, `ONLY` and `PAIRS` ask for; a seed that nobody chose is drawn, and printed by the run."""
+    """What `SEED`, `ONLY`, `PART` and `PAIRS` ask for; a seed that nobody chose is drawn, and printed by the run."""
     seed = environment.get("SEED")
     return Plan(
         short=short,
         seed=int(seed) if seed else int.from_bytes(os.urandom(4)),
         only=environment.get("ONLY", ""),
         pairs=int(environment.get("PAIRS") or Plan.pairs),
+        part=environment.get("PART", ""),
     )
