@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cli.local.control import ask
+from cli.local.home import Home
 from tests.fixtures.spans import SpanCollector
 
 PROJECT = Path(__file__).parents[2]
@@ -74,9 +76,9 @@ class RunningShop:
         self.zoco("down")
 
     def status(self) -> Mapping[str, Mapping[str, Any]]:
-        """Every process by name."""
-        shown = json.loads(self.zoco("status", "--json", check=False).stdout)
-        return {each["process"]: each for each in shown["processes"]}
+        """Every process by name, as the supervisor tells it: a command of its own for each look would be a load."""
+        told = ask(Home(self.home).control_socket, {"request": "status"})
+        return {each["process"]: each for each in told["processes"]}
 
     def port(self, process: str) -> int:
         """Where the mesh calls a process: its own port, or its sidecar's."""
