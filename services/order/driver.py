@@ -128,11 +128,16 @@ class Driver:
         )
         # A process that stood still for a while finds its own orders due: it goes on with them as it is.
         for lease in (each for each in due if each.order_id not in self._driving):
-            self._background.spawn(self._resume(lease), name=f"drive order {lease.order_id}")
+            # Counted here and not by the task, which begins later than this asks again how much room there is.
+            self._taken_over += 1
+            task = self._background.spawn(self._resume(lease), name=f"drive order {lease.order_id}")
+            task.add_done_callback(self._let_go)
         return len(due)
 
+    def _let_go(self, _: asyncio.Task[None]) -> None:
+        self._taken_over -= 1
+
     async def _resume(self, lease: Lease) -> None:
-        self._taken_over += 1
         try:
             with serving(Call(None, request_id=uuid7(), correlation_id=lease.correlation_id)):
                 await self._drive(lease, None)
@@ -140,8 +145,6 @@ class Driver:
             # The next event cannot be decided on a history that is not understood. Others have their own.
             self._log.error("order set aside", order=lease.order_id, step=lease.step, reason=str(unreadable))
             await self._set_aside(lease, str(unreadable))
-        finally:
-            self._taken_over -= 1
 
     async def _drive(self, lease: Lease, order: Order | None) -> Order:
         try:

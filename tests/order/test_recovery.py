@@ -91,6 +91,20 @@ async def test_a_process_may_end_at_any_step_before_or_after_its_effect(neighbou
         await shop.at_rest()
 
 
+async def test_a_process_goes_on_with_more_orders_than_it_takes_over_at_once(neighbourhood: Shop) -> None:
+    shop = neighbourhood
+    shop.inventory.available[shop.tea] = 100
+    async with abandoned() as callers, shop.open(**ABRUPT):
+        buyer = shop.customer()
+        left = [await stuck(shop, buyer, callers, shop.inventory, "ReserveStock", effect=False) for _ in range(7)]
+
+    async with shop.open(ZOCO_ORDER_AT_ONCE=2):
+        await shop.change("UPDATE saga SET next_at = clock_timestamp()")  # all come due before it looks again
+        buyer = shop.customer(buyer.user_id)
+        for order_id in left:
+            await buyer.settled(order_id, State.CONFIRMED)
+
+
 async def test_what_was_called_off_before_the_capture_is_undone_after_a_restart(neighbourhood: Shop) -> None:
     shop = neighbourhood
     async with abandoned() as callers, shop.open(**ABRUPT, ZOCO_ORDER_ANSWER_WITHIN=0.1):
