@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from services.order.projections import rebuild
 from tests.fixtures.servers import until
 from tests.harness import refused
 from tests.order.conftest import Person, Shop, State
@@ -210,3 +211,30 @@ async def test_forty_orders_are_shared_by_two_processes(neighbourhood: Shop) -> 
         assert set(shop.payment.charges.values()) == {1}
         states = await shop.rows("SELECT state, count(*) AS n FROM orders GROUP BY 1")
         assert [(row.state, row.n) for row in states] == [("CONFIRMED", 40)]
+
+
+async def test_an_order_whose_row_does_not_fit_its_history_waits_for_a_rebuild_and_keeps_nobody_busy(
+    neighbourhood: Shop,
+) -> None:
+    shop = neighbourhood
+    shop.inventory.available[shop.tea] = 100
+    async with abandoned() as callers, shop.open(ZOCO_ORDER_BACK_OFF_MOST=0.2):
+        buyer = shop.customer()
+        known = await ids(shop)
+        gate = shop.inventory.stop_at("ReserveStock", effect=True)
+        callers.append(asyncio.create_task(buyer.create((shop.tea, 1))))
+        await gate.reached.wait()
+        [order_id] = await ids(shop) - known
+        await shop.change("UPDATE orders SET version = version + 7 WHERE id::text = :id", id=order_id)
+        gate.opened.set()
+
+        async def put_off() -> bool:
+            return bool(await shop.rows("SELECT 1 FROM saga WHERE attempts > 1 AND error = 'STATE_CONFLICT'"))
+
+        await until(put_off)
+        other = await buyer.create((shop.tea, 1))
+        assert other.state == State.CONFIRMED
+
+        await rebuild(shop.order.database)
+        await buyer.settled(order_id, State.CONFIRMED)
+        await shop.at_rest()
