@@ -48,6 +48,7 @@ class InvalidAmount(MoneyError):
     """Not a finite number, finer than the smallest coin of its currency, or beyond LARGEST."""
 
 
+@functools.lru_cache(maxsize=1024)
 def exponent(currency: str) -> int:
     """How many decimal places a currency has: 2 for EUR, 0 for JPY, 3 for KWD (ISO 4217).
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +25,10 @@ _SESSION: Final = {
     "jit": "off",
     "timezone": "UTC",
 }
+
+
+CONNECT_SECONDS: Final = 15
+"""How long a busy machine may take to give a connection."""
 
 
 class CannotLook(Exception):
@@ -58,8 +62,12 @@ async def read(databases: Mapping[str, str], scopes: Mapping[str, Scope]) -> Map
     Raises:
         CannotLook: One of them cannot be read.
     """
-    facts = await asyncio.gather(*(_read(service, url, scopes[service]) for service, url in databases.items()))
-    return dict(zip(databases, facts, strict=True))
+    async with AsyncExitStack() as stack:
+        # All of nearly the same moment, before the first is looked at, which may take long.
+        opened = {
+            service: await stack.enter_async_context(snapshot(service, url)) for service, url in databases.items()
+        }
+        return {service: await _read(service, connection, scopes[service]) for service, connection in opened.items()}
 
 
 async def unfinished(databases: Mapping[str, str]) -> Mapping[str, Unfinished]:
@@ -68,13 +76,11 @@ async def unfinished(databases: Mapping[str, str]) -> Mapping[str, Unfinished]:
     return dict(zip(databases, found, strict=True))
 
 
-async def _read(service: str, url: str, scope: Scope) -> Facts:
+async def _read(service: str, connection: Connection, scope: Scope) -> Facts:
     own = examination_of(service)
-    async with snapshot(service, url) as connection:
-        # First what it has heard and last what it has told: whatever is heard was told before.
-        events = await exchange.examine(connection, service, scope)
-        rest = await own.examine(connection, scope) if own is not None else Facts()
-        seen = await sessions.examine(connection, service, scope)
+    events = await exchange.examine(connection, service, scope)
+    rest = await own.examine(connection, scope) if own is not None else Facts()
+    seen = await sessions.examine(connection, service, scope)
     return Facts(
         findings=(*events.findings, *rest.findings, *seen),
         books=rest.books,
@@ -100,12 +106,13 @@ async def snapshot(service: str, url: str) -> AsyncIterator[Connection]:
     try:
         connection: psycopg.AsyncConnection[tuple[Any, ...]] = await psycopg.AsyncConnection.connect(
             url,
-            connect_timeout=5,
+            connect_timeout=CONNECT_SECONDS,
             application_name=APPLICATION,
             options=" ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
             **DEAD_PEER,
         )
         async with connection:
+            await connection.execute("SELECT")  # the moment is that of the first statement
             yield connection
             await connection.rollback()
     except psycopg.Error as error:

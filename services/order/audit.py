@@ -29,7 +29,7 @@ _ROWS: Final = "SELECT *, id::text AS id, user_id::text AS user_id FROM orders"
 _SAGAS: Final = """
     SELECT order_id::text, step, started_at, next_at < clock_timestamp() - interval '30 seconds' FROM saga
 """
-_TOLD: Final = "SELECT aggregate_id, version, type FROM outbox"
+_TOLD: Final = "SELECT aggregate_id, version, type FROM outbox ORDER BY aggregate_id, version"
 _PLACED: Final = """
     SELECT key, resource_id, status, response, answered_at FROM idempotency
     WHERE method = '/zoco.order.v1.OrderService/CreateOrder'
@@ -49,6 +49,9 @@ _OF_EACH_ORDER: Final = (
 _OUTCOMES: Final = (OrderConfirmed, OrderRejected, OrderCancelled)
 _SOLD: Final = frozenset({State.CONFIRMED, State.SHIPPED, State.DELIVERED})
 
+Told = list[tuple[int, str]]
+"""What others were told of an order: versions and the full names of events, in their order."""
+
 
 @dataclass(slots=True)
 class _Folded:
@@ -56,7 +59,6 @@ class _Folded:
 
     orders: int = 0
     events: int = 0
-    quiet: set[str] = field(default_factory=set)
     under_way: set[str] = field(default_factory=set)
     wrong: dict[Invariant, list[str]] = field(default_factory=dict)
     money: dict[str, Account] = field(default_factory=dict)
@@ -78,9 +80,10 @@ async def examine(connection: Connection, scope: Scope) -> Facts:
     folded = _Folded()
     async for order_id, order, outcomes, expected in _folds(connection, folded):
         folded.orders += 1
+        heard = told.pop(order_id, [])
         if order is not None:
             _judge(folded, order, outcomes, sagas, scope)
-            if expected != told.pop(order_id, Counter()):
+            if expected != heard:
                 folded.complain(Invariant.ONE_OUTCOME, f"{order_id}: told others something else than happened")
         _compare(folded, order_id, order, rows.pop(order_id, None))
     for order_id in rows:
@@ -106,10 +109,10 @@ async def under_way(connection: Connection) -> int:
     return int(row[0]) if row else 0
 
 
-async def _told(connection: Connection) -> dict[str, Counter[tuple[int, str]]]:
-    told: dict[str, Counter[tuple[int, str]]] = {}
+async def _told(connection: Connection) -> dict[str, Told]:
+    told: dict[str, Told] = {}
     for order_id, version, kind in await (await connection.execute(_TOLD)).fetchall():
-        told.setdefault(order_id, Counter())[version, kind] += 1
+        told.setdefault(order_id, []).append((version, kind))
     return told
 
 
@@ -119,13 +122,11 @@ async def _rows(connection: Connection) -> dict[str, View]:
         return {row["id"]: view_from(row) for row in await cursor.fetchall()}  # type: ignore[arg-type]  # by column
 
 
-async def _folds(
-    connection: Connection, folded: _Folded
-) -> AsyncIterator[tuple[str, Order | None, list[str], Counter[tuple[int, str]]]]:
+async def _folds(connection: Connection, folded: _Folded) -> AsyncIterator[tuple[str, Order | None, list[str], Told]]:
     """Each order as its events tell it, the outcomes it had, and what had to be told of it; None if it has no sense."""
     current, order, broken = "", None, False
     outcomes: list[str] = []
-    expected: Counter[tuple[int, str]] = Counter()
+    expected: Told = []
     async with connection.cursor(name="histories", binary=True) as cursor:
         cursor.itersize = FETCH
         await cursor.execute(_EVENTS)
@@ -134,7 +135,7 @@ async def _folds(
             if stream_id != current:
                 if current:
                     yield current, None if broken else order, outcomes, expected
-                current, order, broken, outcomes, expected = stream_id, None, False, [], Counter()
+                current, order, broken, outcomes, expected = stream_id, None, False, [], []
             if broken:
                 continue
             if version != (order.version + 1 if order else 1):
@@ -151,7 +152,7 @@ async def _folds(
             if isinstance(event, _OUTCOMES):
                 outcomes.append(type(event).__name__)
             if (public := public_event(order, event)) is not None:
-                expected[version, public.DESCRIPTOR.full_name] += 1
+                expected.append((version, public.DESCRIPTOR.full_name))
     if current:
         yield current, None if broken else order, outcomes, expected
 
