@@ -2,8 +2,12 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import chain
+from operator import or_
 from typing import Final
 
 from tests.chaos.customers import Customers, GaveUp
@@ -11,6 +15,9 @@ from tests.chaos.house import House
 from tests.chaos.ledger import Ledger
 from tests.chaos.outcome import Outcome
 from tests.chaos.points import CHECKOUTS, POINTS, Flow
+
+TOGETHER: Final = 3
+"""Points of one workload that are armed together in the short form: it dies as often."""
 
 COMES_BY: Final = 30.0
 """Seconds within which what goes on behind a flow (events, mail) comes by its points."""
@@ -26,11 +33,11 @@ class Round:
     @property
     def name(self) -> str:
         """What it is called in the report, and by `ONLY`."""
-        return f"{' + '.join(self.points)} / {', '.join(flow.value for flow in self.flows)}"
+        return f"{' + '.join(self.points)} / {', '.join(flow.value for flow in dict.fromkeys(self.flows))}"
 
 
 def every_point_once() -> Iterator[Round]:
-    """Each point once, with the flow that is sure to come by: one of each workload at a time, for they do not meet.
+    """Each point once, some of each workload at a time, and as many customers as it takes for each to be reached.
 
     Who calls off an order before its capture has little time to: such a flow is disturbed by one point only.
     """
@@ -41,9 +48,11 @@ def every_point_once() -> Iterator[Round]:
         else:
             waiting.setdefault(point.partition(".")[0], []).append(point)
     while waiting:
-        points = [queue.pop(0) for queue in waiting.values()]
-        waiting = {workload: queue for workload, queue in waiting.items() if queue}
-        yield Round(points, sorted({POINTS[point] for point in points}, key=lambda flow: flow.value))
+        armed = [queue[:TOGETHER] for queue in waiting.values()]
+        waiting = {workload: queue[TOGETHER:] for workload, queue in waiting.items() if queue[TOGETHER:]}
+        # A customer for each point of a workload; those of another workload come by with the same ones.
+        customers = reduce(or_, (Counter(POINTS[point] for point in points) for points in armed))
+        yield Round(list(chain(*armed)), list(customers.elements()))
 
 
 def every_point_with_every_checkout(reach: Mapping[Flow, frozenset[str]]) -> Iterator[Round]:

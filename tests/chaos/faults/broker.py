@@ -224,7 +224,7 @@ async def _number(house: House, service: str, query: Any, *values: object) -> in
 
 
 FAULTS: Final[Sequence[Fault]] = (
-    Fault("broker-down", f"NATS away, for {AWAY / 60:.0f} minutes", take_away, short=True),
+    Fault("broker-down", f"NATS away, for {AWAY / 60:.0f} minutes", take_away),
     Fault("broker-wiped", "NATS without all that it had stored", wipe),
     Fault(
         "duplicates-and-reordering",
