@@ -14,7 +14,7 @@ from tests.chaos.customers import Customers, GaveUp
 from tests.chaos.house import House
 from tests.chaos.ledger import Ledger
 from tests.chaos.outcome import Outcome
-from tests.chaos.points import CHECKOUTS, POINTS, Flow
+from tests.chaos.points import CHECKOUTS, DELICATE, POINTS, Flow
 
 TOGETHER: Final = 3
 """Points of one workload that are armed together in the short form: it dies as often."""
@@ -39,11 +39,11 @@ class Round:
 def every_point_once() -> Iterator[Round]:
     """Each point once, some of each workload at a time, and as many customers as it takes for each to be reached.
 
-    Who calls off an order before its capture has little time to: such a flow is disturbed by one point only.
+    A delicate flow meets one point only.
     """
     waiting: dict[str, list[str]] = {}
     for point, flow in POINTS.items():
-        if flow is Flow.CANCEL_EARLY:
+        if flow in DELICATE:
             yield Round([point], [flow])
         else:
             waiting.setdefault(point.partition(".")[0], []).append(point)

@@ -39,6 +39,10 @@ class Flow(Enum):
 CHECKOUTS: Final = (Flow.BUY, Flow.DECLINED, Flow.LOST_ANSWER, Flow.CANCEL_EARLY, Flow.CANCEL_LATE)
 """The flows that every point is crossed with in the full form."""
 
+DELICATE: Final = frozenset({Flow.CANCEL_EARLY, Flow.STUMBLE})
+"""Flows that go another way if they are disturbed before they come to their point: who calls off an order before its
+capture has little time to, and a failure that happens once does not happen to a repeat."""
+
 PUBLISHERS: Final[Mapping[str, Flow]] = {
     "user": Flow.SESSION,
     "product": Flow.RESTOCK,
@@ -91,7 +95,8 @@ def _by_flow() -> Iterable[tuple[Flow, Iterable[str]]]:
     yield Flow.CANCEL_EARLY, _step("void")
     yield Flow.CANCEL_LATE, _step("release")
     yield Flow.REFUND, _step("refund")
-    yield Flow.STUMBLE, _around("order.put_off", "order.take_over")
+    yield Flow.STUMBLE, _around("order.put_off")
+    yield Flow.BUY, _around("order.take_over")
     yield Flow.BUY, _around("inventory.commit")
     yield Flow.CANCEL_LATE, _around("inventory.release")
     yield Flow.RESTOCK, _around("inventory.adjust")
