@@ -23,7 +23,7 @@ def main() -> None:
         asyncio.run(run(plan, report))
     finally:
         report.write()
-    for line in report.breaches:
+    for line in report.unproven:
         print(line)
     print(report.closing_line)
     sys.exit(1 if report.failed else 0)

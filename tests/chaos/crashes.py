@@ -102,7 +102,7 @@ async def play(house: House, customers: Customers, ledger: Ledger, each: Round) 
             raise error
     alone = len(each.points) == 1
     sure = [point for point in each.points if POINTS[point] in each.flows and (alone or POINTS[point] not in DELICATE)]
-    trouble += [f"{point} was not reached" for point in await _still_pending(house, sure)]
+    missed = [f"{point} was not reached" for point in await _still_pending(house, sure)]
     for point in each.points:
         house.pardon(point)
     orders = ledger.orders[before:]
@@ -112,7 +112,9 @@ async def play(house: House, customers: Customers, ledger: Ledger, each: Round) 
             await customers.check_ends(orders)
         except GaveUp as error:
             trouble.append(repr(error))
-    return Outcome(each.name, len(orders), loop.time() - began, wrong=trouble + ledger.wrong[wrong_before:])
+    return Outcome(
+        each.name, len(orders), loop.time() - began, wrong=trouble + ledger.wrong[wrong_before:], unproven=missed
+    )
 
 
 async def _still_pending(house: House, points: Iterable[str]) -> Sequence[str]:

@@ -21,8 +21,8 @@ class Report:
     seed: int
     crashes: list[Outcome] = field(default_factory=list)
     faults: list[Outcome] = field(default_factory=list)
-    breaches: list[str] = field(default_factory=list)
-    """What audits found that belong to no single round."""
+    unproven: list[str] = field(default_factory=list)
+    """What the run as a whole was to try and did not come by."""
     audits: int = 0
     left_out: Sequence[str] = ()
     """Faults that this account may not inflict."""
@@ -30,14 +30,14 @@ class Report:
     def add(self, outcome: Outcome, *, to: list[Outcome]) -> None:
         """Takes a row, prints it and writes the page."""
         to.append(outcome)
-        state = "ok  " if not outcome.wrong else "FAIL"
+        state = "FAIL" if outcome.wrong or outcome.unproven else "ok  "
         settled = "" if outcome.settled is None else f", at rest after {outcome.settled:.1f} s"
         notes = f" ({', '.join(outcome.notes)})" if outcome.notes else ""
         print(
             f"{state} {outcome.name}{notes}: {outcome.acknowledged} orders in {outcome.seconds:.1f} s{settled}",
             flush=True,
         )
-        for line in outcome.wrong:
+        for line in (*outcome.wrong, *outcome.unproven):
             print(f"     {line}", flush=True)
         self.write()
 
@@ -49,12 +49,12 @@ class Report:
     @property
     def failed(self) -> bool:
         """Whether anything was wrong."""
-        return bool(self.breaches) or any(each.wrong for each in self.outcomes)
+        return bool(self.unproven) or any(each.wrong or each.unproven for each in self.outcomes)
 
     @property
     def closing_line(self) -> str:
         """The figures that count: faults, orders, and what went wrong with them by the invariant that says so."""
-        lines = [*self.breaches, *(line for each in self.outcomes for line in each.wrong)]
+        lines = [line for each in self.outcomes for line in each.wrong]
         twice = sum(line.startswith(("I3 ", "I4 ", "I7 ")) for line in lines)
         oversold = sum(line.startswith("I1 ") for line in lines)
         lost = len(lines) - twice - oversold
@@ -78,8 +78,8 @@ class Report:
         ]
         if self.left_out:
             lines += ["", f"Left out, because only root may do it: {', '.join(self.left_out)}."]
-        if self.breaches:
-            lines += ["", "## Found by an audit over several rounds", "", *(f"- {each}" for each in self.breaches)]
+        if self.unproven:
+            lines += ["", "## Not shown", "", *(f"- {each}" for each in self.unproven)]
         if self.faults:
             lines += ["", "## Faults under load", "", *_table(self.faults)]
         if self.crashes:
@@ -95,5 +95,5 @@ def _table(rows: Sequence[Outcome]) -> Sequence[str]:
 def _row(each: Outcome) -> str:
     settled = "" if each.settled is None else f"{each.settled:.1f} s"
     notes = f" ({', '.join(each.notes)})" if each.notes else ""
-    result = "; ".join(each.wrong).replace("|", "\\|").replace("\n", " ") or "whole"
+    result = "; ".join([*each.wrong, *each.unproven]).replace("|", "\\|").replace("\n", " ") or "whole"
     return f"| {each.name}{notes} | {each.acknowledged} | {each.seconds:.1f} s | {settled} | {result} |"

@@ -100,7 +100,7 @@ async def _in_one_house(
 async def _crash(house: House, customers: Customers, ledger: Ledger, plan: Plan, report: Report) -> None:
     rounds = plan.rounds({} if plan.short else await walk(house, customers, ledger))
     if not rounds:
-        report.breaches.append(f"ONLY={plan.only!r} names no fault and no crash")
+        report.unproven.append(f"ONLY={plan.only!r} names no fault and no crash")
     for number, each in enumerate(rounds, 1):
         outcome = await play(house, customers, ledger, each)
         if number % AUDIT_EVERY == 0 or number == len(rounds):
@@ -112,8 +112,8 @@ async def _crash(house: House, customers: Customers, ledger: Ledger, plan: Plan,
     if rounds and not plan.only:
         missed = sorted(POINTS.keys() - house.reached)
         unlisted = sorted(house.reached - POINTS.keys() - ELSEWHERE.keys())
-        report.breaches += [f"no flow reached {point}" for point in missed]
-        report.breaches += [f"{point} stands in no list" for point in unlisted]
+        report.unproven += [f"no flow reached {point}" for point in missed]
+        report.unproven += [f"{point} stands in no list" for point in unlisted]
 
 
 async def _inflict(
