@@ -39,9 +39,9 @@ class Flow(Enum):
 CHECKOUTS: Final = (Flow.BUY, Flow.DECLINED, Flow.LOST_ANSWER, Flow.CANCEL_EARLY, Flow.CANCEL_LATE)
 """The flows that every point is crossed with in the full form."""
 
-DELICATE: Final = frozenset({Flow.CANCEL_EARLY, Flow.STUMBLE})
+DELICATE: Final = frozenset({Flow.CANCEL_EARLY})
 """Flows that go another way if they are disturbed before they come to their point: who calls off an order before its
-capture has little time to, and a failure that happens once does not happen to a repeat."""
+capture has little time to."""
 
 PUBLISHERS: Final[Mapping[str, Flow]] = {
     "user": Flow.SESSION,
@@ -95,7 +95,6 @@ def _by_flow() -> Iterable[tuple[Flow, Iterable[str]]]:
     yield Flow.CANCEL_EARLY, _step("void")
     yield Flow.CANCEL_LATE, _step("release")
     yield Flow.REFUND, _step("refund")
-    yield Flow.STUMBLE, _around("order.put_off")
     yield Flow.BUY, _around("order.take_over")
     yield Flow.BUY, _around("inventory.commit")
     yield Flow.CANCEL_LATE, _around("inventory.release")
@@ -118,6 +117,7 @@ POINTS: Final[Mapping[str, Flow]] = {name: flow for flow, names in _by_flow() fo
 
 ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(_around("order.refuse"), "a refusal before anything is placed: an unknown product"),
+    **dict.fromkeys(_around("order.put_off"), "a neighbour that is away for longer than its calls are repeated"),
     **dict.fromkeys(_around("order.give_up"), "ten minutes without an answer before the capture"),
     **dict.fromkeys(_around("payment.answer"), "a neighbour's repeat that finds everything done"),
     **dict.fromkeys(_around("payment.capture.declined"), "a hold that no longer holds when it is to be taken"),
