@@ -15,7 +15,8 @@ from tests.audit.conftest import Audited, broken, until
 STRANGER = "00000000-0000-7000-8000-000000000001"
 """The id of nothing."""
 
-TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
+_PAYLOAD = "eyJzdWIiOiIxMjM0NTY3ODkwIn0"
+TOKEN = f"eyJhbGciOiJFZERTQSJ9.{_PAYLOAD}.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
 
 
 @contextmanager
@@ -154,21 +155,18 @@ async def test_i3_a_cancelled_order_whose_money_stayed(audited: Audited) -> None
 
 
 async def test_i3_a_discrepancy_that_nobody_has_resolved(audited: Audited) -> None:
-    [(there,)] = audited.rows("payment", "SELECT to_regclass('discrepancy') IS NOT NULL")
-    columns = "payment_id uuid, kind text, ours text, theirs text, found_at timestamptz, resolved_at timestamptz"
-    if not there:
-        audited.do("payment", f"CREATE TABLE discrepancy ({columns})", "GRANT ALL ON discrepancy TO payment")
+    [(payment,)] = audited.rows("payment", "SELECT id::text FROM payment ORDER BY id LIMIT 1")
     try:
         audited.do(
             "payment",
             "INSERT INTO discrepancy (payment_id, kind, ours, theirs, found_at, resolved_at) VALUES "
-            "(%(stranger)s, 'MISSING', '12', '', now(), NULL), (%(stranger)s, 'AMOUNT', '1', '2', now(), now())",
-            stranger=STRANGER,
+            "(%(payment)s, 'TAKEN', '12', '', now(), NULL), (%(payment)s, 'GIVEN_BACK', '1', '2', now(), now())",
+            payment=payment,
         )
         found = await audited.broken()
     finally:
-        audited.do("payment", "DELETE FROM discrepancy" if there else "DROP TABLE discrepancy")
-    assert found == {"I3": f"{STRANGER}: MISSING: ours 12, theirs "}
+        audited.do("payment", "DELETE FROM discrepancy")
+    assert found == {"I3": f"{payment}: TAKEN: ours 12, theirs "}
 
 
 async def test_i4_a_charge_without_an_order(audited: Audited) -> None:

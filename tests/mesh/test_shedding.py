@@ -146,7 +146,8 @@ async def test_a_refusal_says_when_to_come_back_is_counted_and_is_not_logged(
     assert timedelta(seconds=0.5) <= error.retry_after <= timedelta(seconds=1.5)
     assert small.counted("rpc_server_refusals_total", stage="shedding", reason="OVERLOADED") == 2
     method = {"rpc_method": "probe.v1.ShelfService/Browse", "rpc_response_status_code": "RESOURCE_EXHAUSTED"}
-    assert small.counted("rpc_server_call_duration_seconds_count", **method) == 2
+    # It is counted when the call has ended, which is a moment after its answer has come.
+    await until(lambda: small.counted("rpc_server_call_duration_seconds_count", **method) == 2)
     assert "Browse" not in capsys.readouterr().out
 
 
