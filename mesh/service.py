@@ -106,8 +106,8 @@ async def start(
     policy = load_policy(settings.descriptors)
     metrics = Metrics()
     tuning = load_tuning(settings.tuning)
-    capacity = Capacity.of(tuning, settings.env, metrics)
     background = Background()
+    capacity = Capacity.of(tuning, settings.env, metrics, background.__len__)
     async with AsyncExitStack() as started:
         bus: NatsBus | None = None
         if settings.nats_url:

@@ -126,12 +126,14 @@ class Shedding(_Section):
     """Streams that are open at once, in one process."""
     max_loop_lag: Duration
     """By how much the event loop may be late before all calls are refused."""
+    calm_loop_lag: Duration
+    """By how much it may be late on average before fewer changes are let in."""
     public_share: Share
     """How much of each of these anonymous reads may fill."""
     user_share: Share
     """How much, with persons' reads, and what may be changed without an account, such as logging in."""
     change_share: Share
-    """How much, with what persons change; the rest is for other workloads."""
+    """How much, at most, with what persons change and what that has left to do; the rest is for other workloads."""
 
 
 class CacheTuning(_Section):

@@ -96,10 +96,19 @@ class Capacity:
     answers: AnswerCache
 
     @classmethod
-    def of(cls, tuning: Tuning, profile: ProfileName, metrics: Metrics) -> Self:
-        """That of a process by the numbers of `mesh/tuning.yaml`."""
+    def of(
+        cls, tuning: Tuning, profile: ProfileName, metrics: Metrics, background: Callable[[], int] = lambda: 0
+    ) -> Self:
+        """That of a process by the numbers of `mesh/tuning.yaml`.
+
+        Args:
+            tuning: The numbers.
+            profile: Whose rate limits hold.
+            metrics: Where it is shown.
+            background: How much is being done that no call waits for.
+        """
         return cls(
-            Load(tuning.shedding, metrics),
+            Load(tuning.shedding, metrics, background),
             RateLimits(partial(tuning.rate, profile=profile), max_keys=tuning.rate_limits.max_keys),
             AnswerCache(tuning.cache, metrics.cache_invalidated),
         )

@@ -3,12 +3,18 @@
 Load is measured twice: calls under way against `max_in_flight`, and how late the event loop is against `max_loop_lag`.
 Each priority may fill a share of both. What outsiders merely look at goes first, what other workloads need goes last:
 a half-done order is worth more than another look at the catalog.
+
+Changes are held shorter. What an answered one has left to be done in the background counts like a call under way, else
+a process that answers early would take on more than it can ever do. And how many may be under way follows the loop: it
+shrinks by a part while the loop is late and grows by a little while it is not (AIMD, as TCP does, RFC 5681, 3.1). A
+process serves no more orders a second with sixty at once than with ten; it only keeps all of them waiting.
 """
 
 import asyncio
 import random
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from datetime import timedelta
 from enum import Enum
 from typing import Any, Final, assert_never
@@ -29,6 +35,18 @@ SAMPLE_SECONDS: Final = 0.05
 
 SAMPLES: Final = 4
 """The least lag of so many samples counts: one slow step is no overload, a queue that stays is (RFC 8289, 3)."""
+
+SMOOTHING: Final = 0.1
+"""Weight of the newest sample in the mean lag that the room for changes follows: it remembers about half a second."""
+
+SHRINK: Final = 0.95
+"""What is left of the room for changes after a sample at which the loop was late: a third after a second."""
+
+GROW: Final = 0.5
+"""How much room comes back with a sample at which it was not: ten changes a second."""
+
+LEAST_CHANGES: Final = 3
+"""How many changes find room however late the loop is: so many keep a process busy."""
 
 SUMMARY_SECONDS: Final = 5.0
 """How often, at most, the log tells of refused calls: a line a refusal would be a second storm."""
@@ -72,9 +90,10 @@ class Load:
     Args:
         tuning: How much it may be.
         metrics: Where lag and refusals are shown.
+        background: How much is being done that no call waits for.
     """
 
-    def __init__(self, tuning: Shedding, metrics: Metrics) -> None:
+    def __init__(self, tuning: Shedding, metrics: Metrics, background: Callable[[], int] = lambda: 0) -> None:
         self.in_flight = 0
         """Calls under way; streams are not among them, they mostly wait."""
         self.streams = 0
@@ -91,6 +110,12 @@ class Load:
         self._calls = {priority: int(share * tuning.max_in_flight) for priority, share in shares.items()}
         self._streams = {priority: int(share * tuning.max_streams) for priority, share in shares.items()}
         self._lag = {priority: share * longest for priority, share in shares.items()}
+        self._calm = tuning.calm_loop_lag.total_seconds()
+        self._mean_lag = 0.0
+        self._most_changes = float(self._calls[Priority.CHANGE])
+        self._least_changes = min(self._most_changes, LEAST_CHANGES)
+        self._changes = self._most_changes
+        self._background = background
         self._samples: deque[float] = deque([0.0] * SAMPLES, maxlen=SAMPLES)
         self._refused: Counter[Priority] = Counter()
         metrics.loop_lag.set_function(lambda: self.lag)
@@ -98,8 +123,13 @@ class Load:
 
     def admits(self, priority: Priority, *, stream: bool = False) -> bool:
         """Whether there is room for one more."""
-        room = self.streams < self._streams[priority] if stream else self.in_flight < self._calls[priority]
-        return room and self.lag <= self._lag[priority]
+        if self.lag > self._lag[priority]:
+            return False
+        if stream:
+            return self.streams < self._streams[priority]
+        if priority is Priority.CHANGE:
+            return self._under_way() < self._changes
+        return self.in_flight < self._calls[priority]
 
     def refused(self, priority: Priority) -> None:
         """Notes a refusal for the summary."""
@@ -122,6 +152,15 @@ class Load:
         """Takes a sample of the lag, in seconds."""
         self._samples.append(max(lag, 0.0))
         self.lag = min(self._samples)
+        self._mean_lag += SMOOTHING * (max(lag, 0.0) - self._mean_lag)
+        if self._mean_lag <= self._calm:
+            self._changes = min(self._changes + GROW, self._most_changes)
+        elif self._under_way() >= self._least_changes:  # else it is not they who make it late
+            self._changes = max(SHRINK * self._changes, self._least_changes)
+
+    def _under_way(self) -> int:
+        # Mostly a call waits for what it has set going: then both are one.
+        return max(self.in_flight, self._background())
 
     def _sum_up(self) -> None:
         refused = {priority.value: count for priority, count in self._refused.items()}
@@ -130,6 +169,8 @@ class Load:
             "calls refused: overloaded",
             refused=refused,
             in_flight=self.in_flight,
+            background=self._background(),
+            room_for_changes=round(self._changes),
             streams=self.streams,
             loop_lag_ms=round(self.lag * 1000, 1),
         )

@@ -56,7 +56,7 @@ class Orders:
     warehouse: Warehouse
     wakes: Wakes
     answer_within: timedelta
-    """How long a call waits for what it set going."""
+    """How long a call waits for what it set going, from its own beginning on."""
 
     async def create(self, wanted: Mapping[str, int], *, card: str, address: PostalAddress, by: Call) -> Shown:
         """Places an order and waits, but not for long, until it is decided.
@@ -68,6 +68,7 @@ class Orders:
             Unavailable: The catalog is away; nothing was placed.
             KeyTaken: Another call has the idempotency key.
         """
+        until = self._patient_until()
         if by.key is not None and by.key.resource_id is not None:
             # The process that placed it died before it could answer: this call answers for the same order.
             order, drive = await self._load(by.key.resource_id), None
@@ -75,7 +76,7 @@ class Orders:
             offer = await self._offer(wanted)
             order = await self._place(place(uuid7(), by.user_id, offer.lines), card=card, address=address)
             drive = self.driver.start(order, card=card)
-        order = await self._wait(order, drive, lambda now: now.state is not State.PENDING)
+        order = await self._wait(order, drive, lambda now: now.state is not State.PENDING, until=until)
         if (refused := rejection(order)) is not None:
             raise refused
         return Shown(view_of(order), address)
@@ -140,8 +141,9 @@ class Orders:
             NotFound: There is no such order.
             FailedPrecondition: STATE_CONFLICT: it was shipped or rejected.
         """
+        until = self._patient_until()
         order, drive = await self._command(order_id, Cancel(reason, by.user_id), by=by)
-        return await self._shown(await self._wait(order, drive, lambda now: now.state is State.CANCELLED))
+        return await self._shown(await self._wait(order, drive, lambda now: now.state is State.CANCELLED, until=until))
 
     async def refund(self, order_id: str, amount: Money | None, reason: str, *, by: Call) -> Shown:
         """Gives money back, without an amount all that is left, and waits, but not for long, until it is done.
@@ -152,6 +154,7 @@ class Orders:
             InvalidArgument: CURRENCY_MISMATCH.
             KeyTaken: Another call has the idempotency key.
         """
+        until = self._patient_until()
         if by.key is not None and by.key.resource_id is not None:
             refund_id = by.key.resource_id
             order, drive = await self._load(order_id), None
@@ -159,7 +162,9 @@ class Orders:
             refund_id = uuid7()
             command = RefundMoney(refund_id, amount, reason, by.user_id)
             order, drive = await self._command(order_id, command, by=by, claim=refund_id)
-        order = await self._wait(order, drive, lambda now: _refund(now, refund_id).state is not RefundState.OPEN)
+        order = await self._wait(
+            order, drive, lambda now: _refund(now, refund_id).state is not RefundState.OPEN, until=until
+        )
         if _refund(order, refund_id).state is RefundState.REFUSED:
             raise exceeds_captured(order.refundable)
         return await self._shown(order)
@@ -246,22 +251,26 @@ class Orders:
         order, is_new = outcome
         return order, self.driver.start(order) if is_new and next_step(order) else None
 
-    async def _wait(self, order: Order, drive: asyncio.Task[Order] | None, done: Done) -> Order:
-        """Waits until something has come about, whoever brings it about; at most `answer_within`.
+    def _patient_until(self) -> float:
+        """When a call that begins now answers whatever has come about, in the event loop's time."""
+        return asyncio.get_running_loop().time() + self.answer_within.total_seconds()
+
+    async def _wait(self, order: Order, drive: asyncio.Task[Order] | None, done: Done, *, until: float) -> Order:
+        """Waits until something has come about, whoever brings it about.
 
         Args:
             order: As it was set going.
             drive: The task of this process that drives it, if one does.
             done: What is waited for.
+            until: When it answers all the same.
 
         Returns:
             The order as it stands then.
         """
         loop = asyncio.get_running_loop()
-        until = loop.time() + self.answer_within.total_seconds()
         with self.wakes.subscribe([order.id]) as watcher:
             if drive is not None:
-                await asyncio.wait([drive], timeout=self.answer_within.total_seconds())
+                await asyncio.wait([drive], timeout=max(0.0, until - loop.time()))
                 if drive.done() and not drive.cancelled() and drive.exception() is None and done(drive.result()):
                     return drive.result()
             while not done(order := await self._load(order.id)) and (left := until - loop.time()) > 0:

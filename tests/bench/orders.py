@@ -42,8 +42,8 @@ class Call:
     """The order's state, or the reason or the code of the refusal."""
     order_id: str = ""
     """Empty if no order was acknowledged."""
-    pushback: bool = False
-    """Whether a refusal says when to come back."""
+    pushback: float | None = None
+    """After how many seconds to come back, where a refusal says so."""
 
     @property
     def admitted(self) -> bool:
@@ -82,7 +82,7 @@ class RestDoor:
             return Call(seconds, body["state"], body["id"])
         details = {each["@type"].rpartition(".")[2]: each for each in body["details"]}
         reason = details.get("ErrorInfo", {}).get("reason") or f"HTTP {answer.status_code}"
-        return Call(seconds, reason, pushback="RetryInfo" in details and "retry-after" in answer.headers)
+        return Call(seconds, reason, pushback=_pushback(details) if "retry-after" in answer.headers else None)
 
 
 class OwnDoor:
@@ -102,7 +102,7 @@ class OwnDoor:
         except grpc.aio.AioRpcError as error:
             seconds = time.perf_counter() - began
             refused = refusal_of(error)
-            return Call(seconds, refused.reason or refused.code.name, pushback="RetryInfo" in refused.details)
+            return Call(seconds, refused.reason or refused.code.name, pushback=_pushback(refused.details))
         return Call(time.perf_counter() - began, json_format.MessageToDict(order)["state"], order.id)
 
 
@@ -121,14 +121,19 @@ class Buyers:
         return await door.create(self.tokens[number % len(self.tokens)], order_of(self.product, requestId=uuid7()))
 
     async def closed_loop(self, door: Door, clients: int, seconds: float) -> tuple[Sequence[Call], float]:
-        """So many clients, each of which orders as soon as it was answered; their calls, and orders a second."""
+        """So many clients; their calls, and orders a second.
+
+        Each orders as soon as it was answered, or when a refusal says that it may.
+        """
         calls: list[Call] = []
         began = time.perf_counter()
         end = began + seconds
 
         async def order(number: int) -> None:
             while time.perf_counter() < end:
-                calls.append(await self.place(door, number))
+                call = await self.place(door, number)
+                calls.append(call)
+                await asyncio.sleep(call.pushback or 0)
 
         await asyncio.gather(*map(order, range(clients)))
         return calls, sum(each.admitted for each in calls) / (time.perf_counter() - began)
@@ -208,6 +213,12 @@ def milliseconds(calls: Sequence[Call], percent: float) -> float:
     """A percentile of how long calls took; 0 if there was none."""
     ordered = sorted(each.seconds * 1000 for each in calls)
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else 0.0
+
+
+def _pushback(details: Mapping[str, Json]) -> float | None:
+    """The seconds that a RetryInfo among a refusal's details tells, in proto3 JSON such as `0.5s`."""
+    info = details.get("RetryInfo")
+    return None if info is None else float(info["retryDelay"].rstrip("s"))
 
 
 async def _log_in(client: httpx.AsyncClient, email: str, password: str) -> str:

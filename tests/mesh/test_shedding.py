@@ -16,7 +16,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from mesh.channel import open_channel
 from mesh.errors import ResourceExhausted, from_rpc_error
 from mesh.metrics import Metrics
-from mesh.pipeline.shedding import SAMPLES, Load, Priority, priority_of
+from mesh.pipeline.shedding import LEAST_CHANGES, SAMPLE_SECONDS, SAMPLES, Load, Priority, priority_of
 from mesh.policy import load_policy
 from mesh.tuning import load_tuning
 from tests.fixtures.servers import until
@@ -190,14 +190,16 @@ def test_priorities_come_from_the_contract() -> None:
 
 def test_one_slow_step_is_no_overload_but_a_loop_that_stays_late_is() -> None:
     load = Load(load_tuning().shedding, Metrics())
-    longest = load_tuning().shedding.max_loop_lag.total_seconds()
+    tuning = load_tuning().shedding
+    longest = tuning.max_loop_lag.total_seconds()
+    between = (tuning.public_share + tuning.change_share) / 2
 
     load.measured(10 * longest)
     load.measured(0.001)
     assert load.admits(Priority.PUBLIC_READ)
 
     for _ in range(SAMPLES):
-        load.measured(0.7 * longest)
+        load.measured(between * longest)
     assert not load.admits(Priority.PUBLIC_READ)
     assert load.admits(Priority.CHANGE)
 
@@ -206,6 +208,42 @@ def test_one_slow_step_is_no_overload_but_a_loop_that_stays_late_is() -> None:
     assert not load.admits(Priority.INTERNAL)
     load.measured(0.001)
     assert load.admits(Priority.PUBLIC_READ)
+
+
+def test_while_the_loop_is_late_changes_have_less_and_less_room_and_calm_gives_it_back() -> None:
+    load = Load(load_tuning().shedding, Metrics())
+    load.in_flight = LEAST_CHANGES
+    assert load.admits(Priority.CHANGE)
+
+    samples = 0
+    while load.admits(Priority.CHANGE):
+        load.measured(2 * load_tuning().shedding.calm_loop_lag.total_seconds())
+        samples += 1
+    assert samples * SAMPLE_SECONDS > 0.5, "a moment is no overload"
+    assert load.admits(Priority.USER_READ)
+    assert load.admits(Priority.INTERNAL)
+
+    load.in_flight = LEAST_CHANGES - 1
+    assert load.admits(Priority.CHANGE), "some are let in however late the loop is"
+
+    load.in_flight = LEAST_CHANGES
+    while not load.admits(Priority.CHANGE):
+        load.measured(0)
+
+
+def test_what_changes_have_left_to_do_takes_room_from_changes_alone() -> None:
+    left_to_do = 0
+    load = Load(load_tuning().shedding, Metrics(), lambda: left_to_do)
+
+    while load.admits(Priority.CHANGE):
+        left_to_do += 1
+
+    share = load_tuning().shedding.change_share
+    assert left_to_do == pytest.approx(share * load_tuning().shedding.max_in_flight, abs=1)
+    assert load.admits(Priority.PUBLIC_READ)
+    load.in_flight = left_to_do - 1
+    left_to_do -= 1
+    assert load.admits(Priority.CHANGE), "a call and what it has set going are one"
 
 
 async def test_a_late_event_loop_is_noticed() -> None:

@@ -93,7 +93,7 @@ def test_a_tier_that_a_file_of_ones_own_lacks_is_named_with_that_file(tmp_path: 
             "retry.max_backoff: 1 is no duration; write a number and a unit (ms, s, m, h), such as 250ms or 2s",
         ),
         (
-            "max_loop_lag: 500ms",
+            "max_loop_lag: 250ms",
             "max_loop_lag: 250 msec",
             "shedding.max_loop_lag: '250 msec' is no duration; write a number and a unit (ms, s, m, h), such as",
         ),
