@@ -116,7 +116,10 @@ class House:
     async def audit(self, acknowledged: Sequence[str], *, poison: int = 0, settle: float = 120) -> Verdict:
         """Waits until the shop is at rest and holds it against the invariants (`zoco audit`)."""
         began = time.monotonic()
-        await asyncio.to_thread(self.shop.wait_until_healthy, settle)
+        try:
+            await asyncio.to_thread(self.shop.wait_until_healthy, settle)
+        except AssertionError as ill:
+            return Verdict([f"the shop is not healthy again after {settle:.0f} s: {ill}"], time.monotonic() - began)
         ids = self.shop.home / "acknowledged.txt"
         ids.write_text("".join(f"{each}\n" for each in acknowledged))
         done = await asyncio.to_thread(

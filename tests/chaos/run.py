@@ -24,6 +24,9 @@ AUDIT_EVERY: Final = 25
 SAMPLE: Final = 40
 """Acknowledged orders of a fault that are sent again, to see whether the answer is the same."""
 
+ORDERS: Final = 60
+"""Orders that are acknowledged during each fault of the full form, at least: what heals must sell again."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -132,6 +135,8 @@ async def _inflict(
     try:
         async with load.running():
             await fault.inflict(house, load, outcome)
+            if not plan.short:
+                await load.until(ORDERS - (load.acknowledged - before))
     except* Exception as failed:  # noqa: BLE001 - whatever it is, it belongs into the report, and the run goes on
         outcome.wrong += [f"{type(each).__name__}: {each}" for each in failed.exceptions]
     outcome.seconds = loop.time() - began
