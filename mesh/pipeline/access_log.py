@@ -41,8 +41,9 @@ _REST_PATH: Final = "x-envoy-original-path"
 _ID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """What ids are that were made here or by the edge: nothing in them is to be hidden or quoted."""
 
-_Ended = tuple[int, float, grpc.StatusCode, str, Call, Span, str | None]
-"""A call that ended: when, in nanoseconds since 1970, and after how many seconds; status, reason, call, span, path."""
+_Ended = tuple[int, float, str, str, str, Call, Span, str | None]
+"""A call that ended: when, in nanoseconds since 1970, and after how many seconds; level, status, reason, call, span,
+path."""
 
 _log = logger(_PART)
 
@@ -99,41 +100,38 @@ def _rendered(policy: MethodPolicy, log: JsonLog) -> WriteCall:
     """
     head = f'{{"part": "{_PART}", "event": "{_EVENT}", "service": {quoted(log.workload)}, "method": "{policy.path}"'
     timestamp, known = _Timestamps(), lru_cache(maxsize=1000)(_text)
+    tells_failures, tells_answers = log.level <= logging.ERROR, log.level <= logging.INFO
 
     def write(exchange: Exchange, seconds: float) -> None:
         code = exchange.code
-        failed = _failed(code)
-        if (logging.ERROR if failed else logging.INFO) < log.level:
+        failed = code is not grpc.StatusCode.OK and code in SERVER_FAULTS  # to look an enum up takes long
+        if not (tells_failures if failed else tells_answers):
             return
-        path = exchange.metadata.get(_REST_PATH)
-        ended: _Ended = (time.time_ns(), seconds, code, exchange.reason, exchange.call, exchange.span, path)
+        level, path = "error" if failed else "info", exchange.metadata.get(_REST_PATH)
+        now, reason = time.time_ns(), exchange.reason
+        ended: _Ended = (now, seconds, level, code._name_, reason, exchange.call, exchange.span, path)
         if failed:
             log.lines.write(line(ended))
         else:
             log.lines.later(ended, line)
 
     def line(ended: _Ended) -> str:
-        moment, seconds, code, reason, call, span, path = ended
+        moment, seconds, level, code, reason, call, span, path = ended
         request_id = _text(call.request_id)
         correlation_id = request_id if call.correlation_id == call.request_id else _text(call.correlation_id)
         caller = "null" if call.caller is None else quoted(call.caller)
-        level = "error" if _failed(code) else "info"
         ids, subject = ids_of(span), call.subject
         trace = f', "trace_id": "{ids[0].to_bytes(16).hex()}", "span_id": "{ids[1].to_bytes(8).hex()}"' if ids else ""
         why = f', "reason": "{reason}"' if reason else ""
         who = f', "subject": {known(subject.id)}' if subject else ""
         where = f', "rest_path": {_text(_bare(path))}' if path else ""
         return (
-            f'{head}, "code": "{code._name_}", "duration_ms": {seconds * 1000:.2f}, "caller": {caller}, '
+            f'{head}, "code": "{code}", "duration_ms": {seconds * 1000:.2f}, "caller": {caller}, '
             f'"level": "{level}", "time": "{timestamp(moment)}", "request_id": {request_id}, '
             f'"correlation_id": {correlation_id}{trace}{why}{who}{where}}}\n'
         )
 
     return write
-
-
-def _failed(code: grpc.StatusCode) -> bool:
-    return code is not grpc.StatusCode.OK and code in SERVER_FAULTS  # to look an enum up takes long
 
 
 class _Timestamps:

@@ -86,8 +86,10 @@ def open_exchange(
     metadata: dict[str, Any] = dict(received)
     if len(metadata) != len(received):
         metadata = _joined(received)
-    request_id = _safe(metadata.get("x-request-id")) or ids.request_id()
-    correlation_id = _safe(metadata.get("x-correlation-id")) or request_id
+    given = metadata.get("x-request-id")
+    request_id = (given and _safe(given)) or ids.request_id()
+    given = metadata.get("x-correlation-id")
+    correlation_id = (given and _safe(given)) or request_id
     call = Call(policy, request_id, correlation_id, identify(context, metadata))
     return Exchange(policy, request, context, metadata, call)
 
@@ -100,9 +102,9 @@ def _joined(received: Metadata) -> dict[str, str]:
     return joined
 
 
-def _safe(value: str | None) -> str | None:
+def _safe(value: str) -> str | None:
     """An id as it came if it is short and harmless, else None: it goes into logs and headers."""
-    return value if value is not None and _SAFE_ID.fullmatch(value) else None
+    return value if _SAFE_ID.fullmatch(value) else None
 
 
 def as_bytes(response: Message | bytes) -> bytes:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -10,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from mesh.errors import STATUS_DETAILS_KEY, Unimplemented, to_status
 from mesh.ids import request_id
+from mesh.pipeline.cache import is_cached
 from mesh.pipeline.compiler import PipelineCompiler
 from mesh.pipeline.exchange import Exchange, Identify, Metadata, Next, as_bytes, open_exchange, peer_workload
 from mesh.pipeline.protection import Malformed
@@ -77,7 +79,7 @@ class PipelineInterceptor(grpc.aio.ServerInterceptor):
         handler: Handler = make_handler(
             serve,
             request_deserializer=_forgiving(bare.request_deserializer),
-            response_serializer=as_bytes,
+            response_serializer=_serializer(policy, bare.response_serializer),
         )
         return handler
 
@@ -119,6 +121,13 @@ def _as_next(behaviour: Behaviour) -> Next:
         return behaviour(exchange.request, exchange.context)
 
     return call
+
+
+def _serializer(policy: MethodPolicy, serialize: Callable[..., bytes] | None) -> Callable[..., bytes]:
+    """How a method's responses go out: only where one may have been kept, it may be bytes already."""
+    if policy.keyed or is_cached(policy) or serialize is None:
+        return as_bytes
+    return partial(serialize, deterministic=True)
 
 
 def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:

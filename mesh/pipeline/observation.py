@@ -46,13 +46,7 @@ def metrics_stage(metrics: Metrics) -> Stage:
         in_flight = 0
         metrics.in_flight.labels(method).set_function(lambda: in_flight)  # a number of our own: the gauge's has a lock
 
-        durations: dict[str, Duration] = {}
-
-        def duration(code: str) -> Duration:
-            known = durations.get(code)
-            if known is None:
-                known = durations[code] = metrics.server_duration.labels(method, code)
-            return known
+        durations = _ByCode(metrics, method)
 
         async def measure(exchange: Exchange) -> Any:
             nonlocal in_flight
@@ -62,8 +56,21 @@ def metrics_stage(metrics: Metrics) -> Stage:
                 return await proceed(exchange)
             finally:
                 in_flight -= 1
-                duration(exchange.code._name_).observe(time.perf_counter() - started)
+                durations[exchange.code._name_].observe(time.perf_counter() - started)
 
         return measure
 
     return stage
+
+
+class _ByCode(dict[str, Duration]):
+    """The durations of one method by status code."""
+
+    def __init__(self, metrics: Metrics, method: str) -> None:
+        super().__init__()
+        self._metrics = metrics
+        self._method = method
+
+    def __missing__(self, code: str) -> Duration:
+        found = self[code] = self._metrics.server_duration.labels(self._method, code)
+        return found

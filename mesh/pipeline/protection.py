@@ -134,19 +134,29 @@ def authorization_stage(policy: MethodPolicy, proceed: Next) -> Next:
     """
     may_call = Decider(policy)
     owner_of = _owner_reader(policy)
-    of_person = lru_cache(maxsize=_PEOPLE)(_of_person)
 
-    def identity_of(exchange: Exchange) -> Identity:
-        call, bad = exchange.call, exchange.bad_token
-        if call.subject is not None:
-            return of_person(call.caller, call.subject.id, call.subject.role)
-        if bad is not None:
-            return Identity(call.caller, TokenState.EXPIRED if bad.reason == "TOKEN_EXPIRED" else TokenState.INVALID)
-        return Identity(call.caller)
+    # Of a person without an owner in question, all that decides comes back call after call.
+    @lru_cache(maxsize=_PEOPLE)
+    def of_person(caller: str | None, person: str, role: str) -> tuple[Identity, Decision]:
+        identity = Identity(caller, TokenState.VALID, person, role)
+        return identity, may_call(identity)
+
+    def of_nobody(exchange: Exchange) -> tuple[Identity, Decision]:
+        bad = exchange.bad_token
+        state = TokenState.NONE if bad is None else TokenState.INVALID
+        if bad is not None and bad.reason == "TOKEN_EXPIRED":
+            state = TokenState.EXPIRED
+        identity = Identity(exchange.call.caller, state)
+        return identity, may_call(identity)
 
     def authorize(exchange: Exchange) -> Awaitable[Any]:
-        owner = owner_of(exchange.request)
-        decision = may_call(identity_of(exchange), owner)
+        call, subject, owner = exchange.call, exchange.call.subject, None
+        identity, decision = (
+            of_nobody(exchange) if subject is None else of_person(call.caller, subject.id, subject.role)
+        )
+        if owner_of is not None:
+            owner = owner_of(exchange.request)
+            decision = may_call(identity, owner)
         if not decision.allowed:
             raise _refusal(decision, exchange, owner)
         return proceed(exchange)
@@ -154,16 +164,14 @@ def authorization_stage(policy: MethodPolicy, proceed: Next) -> Next:
     return authorize
 
 
-def _of_person(caller: str | None, person: str, role: str) -> Identity:
-    return Identity(caller, TokenState.VALID, person, role)
-
-
-def _owner_reader(policy: MethodPolicy) -> Callable[[Any], str | None]:
-    """How to read the owner off a request; gives None where there is none to read."""
-    path = policy.owner_field.split(".") if policy.owner_field else []
+def _owner_reader(policy: MethodPolicy) -> Callable[[Any], str | None] | None:
+    """How to read the owner off a request; gives None where there is none. None if the contract names no field."""
+    if not policy.owner_field:
+        return None
+    path = policy.owner_field.split(".")
 
     def read(request: Any) -> str | None:
-        if not path or not isinstance(request, Message):
+        if not isinstance(request, Message):
             return None
         owner: Any = request
         for name in path:
