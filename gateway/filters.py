@@ -25,6 +25,9 @@ LIVE: Final = "/livez"
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024
 """Of a REST request and of a REST answer; below the 4 MiB at which gRPC itself refuses a message."""
 
+_COMPRESSED: Final = ("application/json", "text/html", "text/css", "text/javascript")
+"""Types of content that are worth it."""
+
 _COMPRESS_FROM: Final = 1024
 
 
@@ -158,7 +161,7 @@ def _compressor() -> Message:
             # Events of a watch go out as they happen, and gRPC has a compression of its own.
             "common_config": {
                 "min_content_length": _COMPRESS_FROM,
-                "content_type_matcher": [{"prefix": "application/json"}],
+                "content_type_matcher": [{"prefix": prefix} for prefix in _COMPRESSED],
             },
             # The edge compresses, or nobody does: the transcoder reads uncompressed frames only.
             "remove_accept_encoding_header": True,

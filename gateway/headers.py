@@ -24,6 +24,12 @@ _ANSWER: Final = {
 }
 
 
+# Swagger UI sets styles in its elements and has its icons as data.
+_PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
 _GRPC_ANSWER: Final = ("grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-accept-encoding")
 
 MUTATION: Final = "envoy.filters.http.header_mutation"
@@ -75,6 +81,14 @@ def rest_answer() -> Message:
     return typed(
         "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
         mutations={"response_mutations": [{"remove": name} for name in _GRPC_ANSWER]},
+    )
+
+
+def page_answer() -> Message:
+    """Give the route's addition to `passage` for the portal's pages, which are made of parts; all are from here."""
+    return typed(
+        "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
+        mutations={"response_mutations": [_set("content-security-policy", _PAGE_POLICY)]},
     )
 
 

@@ -18,7 +18,9 @@ from gateway.authentication import no_token, token_wanted
 from gateway.clusters import NOWHERE, PAGE
 from gateway.contract import Surface
 from gateway.filters import CORS
+from gateway.headers import MUTATION, page_answer
 from gateway.limits import PORTAL_LIMIT, counted
+from gateway.portal.assets import PAGES
 from gateway.rest import refusal, rest_routes, wrong_method
 from gateway.rpc import rpc_route
 from gateway.runtime import EdgeRuntime
@@ -85,7 +87,7 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
 
 def open_paths(runtime: EdgeRuntime) -> tuple[str, ...]:
     """Give the paths of what the portal answers, which anybody may call."""
-    return (HEALTH_PAGE, HEALTH_CHECK, *(REFLECTION if runtime.environment == "dev" else ()))
+    return (HEALTH_PAGE, *PAGES, HEALTH_CHECK, *(REFLECTION if runtime.environment == "dev" else ()))
 
 
 def _exposed(method: MethodPolicy) -> Message:
@@ -100,13 +102,18 @@ def _portal(runtime: EdgeRuntime) -> Iterator[Message]:
     rpcs = [rpc_route(HEALTH_CHECK, PORTAL, _HEALTH_DEADLINE)]
     if runtime.environment == "dev":
         rpcs += [rpc_route(path, PORTAL, _REFLECTION_LIFE) for path in REFLECTION]
-    page = {
-        "name": "healthz",
-        "match": {"path": HEALTH_PAGE, "headers": [header_is(":method", "GET")]},
+    yield from (_checked(route, no_token(), [PORTAL_LIMIT]) for route in (*rpcs, _page(HEALTH_PAGE)))
+    browsers = {**no_token(), MUTATION: page_answer()}
+    yield from (_checked(_page(path), browsers, [PORTAL_LIMIT]) for path in PAGES)
+    yield from (wrong_method({"path": path}, ["GET"]) for path in (HEALTH_PAGE, *PAGES))
+
+
+def _page(path: str) -> Message:
+    return {
+        "name": path,
+        "match": {"path": path, "headers": [header_is(":method", "GET")]},
         "route": {"cluster": PAGE, "timeout": "5s"},
     }
-    yield from (_checked(route, no_token(), [PORTAL_LIMIT]) for route in (*rpcs, page))
-    yield wrong_method({"path": HEALTH_PAGE}, ["GET"])
 
 
 def _two_tokens() -> Message:

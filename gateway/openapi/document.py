@@ -48,7 +48,6 @@ def document(descriptors: FileDescriptorSet) -> Schema:
     services = sorted({method.service for method in surface.methods})
     return {
         "openapi": "3.1.0",
-        "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
         "info": {
             "title": "Zoco",
             "version": "v1",

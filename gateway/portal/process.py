@@ -10,6 +10,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from prometheus_client import start_http_server
 
+from gateway.openapi.document import GENERATED as OPENAPI_DOCUMENT
 from gateway.portal.health import PortalHealth
 from gateway.portal.page import page
 from gateway.portal.page_server import PageServer
@@ -60,7 +61,7 @@ async def start(settings: PortalSettings) -> Portal:
     """Start a portal, and return when it serves.
 
     Raises:
-        OSError: one of its addresses is taken, or the descriptor set cannot be read.
+        OSError: one of its addresses is taken, or the descriptor set, the document beside it or a page cannot be read.
         BadCredentials: its certificate is not its own, or cannot be used now.
     """
     descriptors = FileDescriptorSet.FromString(settings.descriptors.read_bytes())
@@ -80,7 +81,7 @@ async def start(settings: PortalSettings) -> Portal:
             raise OSError(f"cannot listen on {settings.listen}: {refused}") from refused
         started.push_async_callback(server.stop, settings.grace_seconds)
         pages = await PageServer.start(
-            page(system),
+            page(system, (settings.descriptors.parent / OPENAPI_DOCUMENT).read_bytes()),
             Address.parse(settings.page_listen),
             Identity(settings.pki_dir, spiffe_id(PORTAL)),
             grace_seconds=settings.grace_seconds,
