@@ -71,5 +71,5 @@ PAGES: Final = (*ASSETS, OPENAPI)
 
 
 def etag(content: bytes) -> str:
-    """Give the strong validator of some bytes (RFC 9110, 8.8.3)."""
-    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    """Give the validator of some bytes (RFC 9110, 8.8.3): a weak one, for the edge compresses and drops strong ones."""
+    return f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'

@@ -26,7 +26,11 @@ PORTAL_PATHS = {
     "/grpc.health.v1.Health/Check",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-    "/healthz",
+}
+PAGES = {
+    *("/", "/docs", "/status", "/openapi.json", "/healthz"),
+    *("/portal/portal.css", "/portal/portal.js", "/portal/docs.js"),
+    *("/portal/swagger-ui.css", "/portal/swagger-ui-bundle.js"),
 }
 
 
@@ -76,7 +80,7 @@ def test_routes_lead_to_exposed_methods_and_nothing_else(runtime: EdgeRuntime) -
     exposed = {
         method.path: method.workload for method in policy().methods.values() if method.audience is not Audience.NONE
     }
-    assert led == exposed | dict.fromkeys(PORTAL_PATHS, PORTAL) | {"/healthz": PAGE}
+    assert led == exposed | dict.fromkeys(PORTAL_PATHS, PORTAL) | dict.fromkeys(PAGES, PAGE)
 
 
 def test_each_method_has_its_deadline(runtime: EdgeRuntime) -> None:

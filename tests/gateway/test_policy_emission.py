@@ -12,6 +12,7 @@ from gateway.authentication import JWT, KEYS_LIFE
 from gateway.authorization import RBAC
 from gateway.edge import GENERATED, emit
 from gateway.filters import FILTERS
+from gateway.portal.assets import PAGES
 from mesh.compiler import CompileError
 from mesh.policy import DESCRIPTORS, Audience, LimitKey
 from mesh.tuning import ProfileName, load_tuning
@@ -97,7 +98,7 @@ def test_every_exposed_method_stands_in_the_rule_table_once_and_no_hidden_one_do
             name: [each["url_path"]["path"]["exact"] for each in each["permissions"]]
             for name, each in rbac["rules"]["policies"].items()
         }
-        assert set(listed.pop("portal")) == {"/healthz", "/grpc.health.v1.Health/Check"}
+        assert set(listed.pop("portal")) == {"/healthz", "/grpc.health.v1.Health/Check", *PAGES}
         for audience in (Audience.PUBLIC, Audience.USER, Audience.ADMIN):
             assert sorted(listed.pop(audience.name.lower())) == sorted(
                 method.path for method in EXPOSED if method.audience is audience

@@ -31,8 +31,8 @@ BESIDE_THE_CONTRACT = {
 }
 """RPCs that the edge answers in `dev` though no contract of ours names them."""
 
-PAGES = {"/healthz", "/docs", "/openapi.json", "/livez"}
-"""The portal's pages, and whether the edge itself is alive."""
+PAGES = {"", "/docs", "/status", "/openapi.json", "/healthz", "/livez"}
+"""The portal's pages without a slash at their end, and whether the edge itself is alive."""
 
 ODD_PATHS = [
     *("/", "/index.html", "/robots.txt", "/favicon.ico", "/.env", "/.git/config", "/.well-known/openid-configuration"),
