@@ -10,6 +10,10 @@ _FORBIDDEN_PREFIXES: Final = ("x-user-", "x-envoy-", "x-zoco-")
 # Binary metadata is for the mesh's own use (error details, trace formats of old); no client of this surface sends any.
 _FORBIDDEN_SUFFIXES: Final = ("-bin",)
 
+# HTTP lets a name have characters that gRPC's metadata cannot (gRPC over HTTP/2, Custom-Metadata): a service would answer
+# such a call INTERNAL, bare. Nothing here reads them.
+_NOT_OF_GRPC: Final = r".*[^0-9a-z_.:\-].*"
+
 _MAX_CORRELATION_ID: Final = 128
 
 _ANSWER: Final = {
@@ -41,6 +45,7 @@ def arrival() -> Message:
         *({"exact": name} for name in _FORBIDDEN),
         *({"prefix": prefix} for prefix in _FORBIDDEN_PREFIXES),
         *({"suffix": suffix} for suffix in _FORBIDDEN_SUFFIXES),
+        {"safe_regex": {"regex": _NOT_OF_GRPC}},
         # It is made here, once: a client that picks it could make its calls look like somebody else's in the logs.
         {"exact": "x-request-id"},
     ]
