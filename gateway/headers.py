@@ -10,8 +10,8 @@ _FORBIDDEN_PREFIXES: Final = ("x-user-", "x-envoy-", "x-zoco-")
 # Binary metadata is for the mesh's own use (error details, trace formats of old); no client of this surface sends any.
 _FORBIDDEN_SUFFIXES: Final = ("-bin",)
 
-# HTTP lets a name have characters that gRPC's metadata cannot (gRPC over HTTP/2, Custom-Metadata): a service would answer
-# such a call INTERNAL, bare. Nothing here reads them.
+# HTTP lets a name have characters that gRPC's metadata cannot (gRPC over HTTP/2, Custom-Metadata): a service would
+# answer such a call INTERNAL, bare. Nothing here reads them.
 _NOT_OF_GRPC: Final = r".*[^0-9a-z_.:\-].*"
 
 _MAX_CORRELATION_ID: Final = 128

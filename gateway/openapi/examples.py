@@ -42,7 +42,6 @@ _BY_NAME: Final[Mapping[str, Any]] = {
     "price": "12.50",
     "quantity": 1,
     "reason": "found in the other store",
-    "request_id": "b6f1d7c2-order-1",
     "tracking_number": "00340434161094015902",
 }
 """What fields hold that are called so, unless their type says more."""
@@ -66,6 +65,7 @@ def example(types: Types, message: str, *, without: Collection[str] = ()) -> dic
 def _is_of_answers(field: Field) -> bool:
     return FieldBehavior.OUTPUT_ONLY in field.options.Extensions[field_behavior] or field.name in {
         "etag",  # an example cannot know it
+        "request_id",  # a key is good for one request, and an example is sent by many
         "update_time",
     }
 
@@ -87,7 +87,7 @@ def _one(types: Types, field: Field) -> Any:
         case Field.TYPE_BOOL:
             return True
         case Field.TYPE_STRING:
-            is_id = rules(field).string.uuid or (field.name.endswith("_id") and field.name not in _BY_NAME)
+            is_id = rules(field).string.uuid or field.name.endswith("_id")
             return _ID if is_id else _BY_NAME.get(field.name, "text")
         case _:
             return _BY_NAME.get(field.name, 1)

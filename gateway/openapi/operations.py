@@ -26,7 +26,6 @@ _IDEMPOTENCY_KEY: Final = {
     "in": "header",
     "description": "Chosen by the client; a repeat under the same key gets the first answer again, byte for byte.",
     "schema": {"type": "string", "maxLength": 128},
-    "example": "b6f1d7c2-order-1",
 }
 _LAST_EVENT_ID: Final = {
     "name": "Last-Event-ID",

@@ -10,6 +10,15 @@ const dress = () => document.documentElement.classList.toggle("dark-mode", dark.
 dark.addEventListener("change", dress);
 dress();
 
+// A request that changes something gets a key of its own, unless its author chose one: pressed twice is ordered twice.
+function keyed(request) {
+  const chosen = Object.keys(request.headers).some((name) => name.toLowerCase() === "idempotency-key");
+  if (request.method === "POST" && !chosen && !/"requestId"/.test(request.body ?? "")) {
+    request.headers["Idempotency-Key"] = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+  }
+  return request;
+}
+
 const ui = SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#api",
@@ -18,6 +27,8 @@ const ui = SwaggerUIBundle({
   docExpansion: "none",
   filter: true,
   tryItOutEnabled: true,
+  requestInterceptor: keyed,
+  showMutatedRequest: true,
   validatorUrl: null,  // it would send the document to somebody else's server
 });
 
