@@ -1,9 +1,9 @@
 """The gRPC service config with which a workload is called: round robin, health checks, retries within a budget."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mesh.policy import MethodPolicy, Policy
+from mesh.policy import Audience, MethodPolicy, Policy
 from mesh.tuning import RetryTuning
 from mesh.wire import json_duration
 
@@ -18,12 +18,28 @@ def service_config(policy: Policy, workload: str, retry: RetryTuning) -> Mapping
         workload: Who is called.
         retry: How repeats are spaced and bounded.
     """
-    retried = [method for method in policy.of_workload(workload) if method.retry]
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
         "healthCheckConfig": {"serviceName": ""},
+        **_repeats(policy.of_workload(workload), retry),
+    }
+
+
+def client_service_config(policy: Policy, retry: RetryTuning) -> Mapping[str, Any]:
+    """The service config for clients outside, who call whatever is exposed through one address: the edge's.
+
+    Args:
+        policy: Says which methods are retried, on what and how often.
+        retry: How repeats are spaced and bounded.
+    """
+    return _repeats((each for each in policy.methods.values() if each.audience is not Audience.NONE), retry)
+
+
+def _repeats(methods: Iterable[MethodPolicy], retry: RetryTuning) -> Mapping[str, Any]:
+    retried = sorted((method for method in methods if method.retry), key=lambda each: each.path)
+    return {
         "retryThrottling": {"maxTokens": retry.throttle_tokens, "tokenRatio": retry.budget_percent / 100},
-        "methodConfig": [_retried(method, retry) for method in sorted(retried, key=lambda each: each.path)],
+        "methodConfig": [_retried(method, retry) for method in retried],
     }
 
 
