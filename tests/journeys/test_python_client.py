@@ -1,7 +1,7 @@
 """A client outside the mesh that has the generated stubs and one channel helper."""
 
-import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 
 import grpc
@@ -100,21 +100,11 @@ async def test_a_token_that_is_renewed_is_asked_for_on_every_call(shop: RunningS
 
 
 async def test_every_call_has_a_deadline_and_a_shorter_one_counts(shop: RunningShop) -> None:
-    left = asyncio.Event()
-
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-        await writer.wait_closed()
-        left.set()
-
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    async with connect(f"{host}:{port}") as channel:
-        with pytest.raises(DeadlineExceeded):
-            await ProductServiceStub(channel).GetProduct(GetProductRequest(id=uuid7()), timeout=0.2)
-    await left.wait()
-    server.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections and never says a word
+        host, port = silent.getsockname()
+        async with connect(f"{host}:{port}") as channel:
+            with pytest.raises(DeadlineExceeded):
+                await ProductServiceStub(channel).GetProduct(GetProductRequest(id=uuid7()), timeout=0.2)
 
 
 async def test_with_an_authority_it_speaks_tls(shop: RunningShop) -> None:
