@@ -78,13 +78,15 @@ def error_responses(method: MethodPolicy, types: Types, schemas: Schemas, *, has
         told[HTTPStatus.REQUEST_ENTITY_TOO_LARGE] = "The body is larger than what is taken."
         told[HTTPStatus.UNSUPPORTED_MEDIA_TYPE] = "The body is not `application/json`."
     schemas.message("google.rpc.Status", Use.ANSWER)
+    return {str(status.value): error_response(status, text) for status, text in sorted(told.items())}
+
+
+def error_response(status: HTTPStatus, text: str) -> Schema:
+    """Give the response of one status: the one shape that errors have, and the headers that go with the status."""
     return {
-        str(status.value): {
-            "description": text,
-            "headers": {**REQUEST_ID, **_HEADERS.get(status, {})},
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-        }
-        for status, text in sorted(told.items())
+        "description": text,
+        "headers": {**REQUEST_ID, **_HEADERS.get(status, {})},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
     }
 
 

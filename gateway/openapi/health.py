@@ -1,7 +1,9 @@
 """The operation that is no RPC's: the health of the whole system, which the portal tells."""
 
+from http import HTTPStatus
+
 from gateway.openapi.constraints import Schema
-from gateway.openapi.errors import REQUEST_ID
+from gateway.openapi.errors import REQUEST_ID, error_response
 from gateway.portal.system import State
 
 
@@ -33,6 +35,10 @@ def health_operation() -> Schema:
         "tags": ["System"],
         "summary": "How the system is.",
         "description": "For anybody. Never cached.",
-        "responses": {"200": answer("It serves, all of it or nearly."), "503": answer("It does not.")},
+        "responses": {
+            "200": answer("It serves, all of it or nearly."),
+            "429": error_response(HTTPStatus.TOO_MANY_REQUESTS, "- `RATE_LIMITED`: asked too often from one address."),
+            "503": answer("It does not."),
+        },
         "security": [{}],
     }
