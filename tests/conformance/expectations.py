@@ -1,5 +1,6 @@
 """Answers that many cases expect: a success, a refusal in the one shape that refusals have, a stream."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,10 +27,12 @@ CODES: Final[Mapping[int, tuple[int, ...]]] = {
     426: (code_pb2.INVALID_ARGUMENT,),
     429: (code_pb2.RESOURCE_EXHAUSTED,),
     431: (code_pb2.INVALID_ARGUMENT,),
+    504: (code_pb2.DEADLINE_EXCEEDED,),
     501: (code_pb2.UNIMPLEMENTED,),
 }
 """google.rpc.Code by HTTP status, where a status stands for more or less than google/rpc/code.proto maps to it, too."""
 
+_SOMETHING: Final = Text(".+")
 _TYPE: Final = "type.googleapis.com/google.rpc."
 
 
@@ -44,7 +47,7 @@ def refused(
     *,
     field: str | Pattern | None = None,
     details: tuple[Any, ...] = (),
-    message: str | Pattern = Text(".+"),
+    message: str | Pattern = _SOMETHING,
     metadata: Any = ANYTHING,
     **headers: Any,
 ) -> Expected:
@@ -73,9 +76,16 @@ def refused(
     return Expected((status,), Exactly(shape), {"content-type": IS_JSON, **_named(headers)})
 
 
-def unreadable(field: str | None = None) -> Expected:
-    """400 for what cannot be decoded, with a violation where the field can be named."""
-    return refused(400, "MALFORMED_REQUEST", field=field)
+def early(status: int) -> Expected:
+    """What the edge refuses before it has read the headers: the same shape, but there is no id yet."""
+    info = {"@type": f"{_TYPE}ErrorInfo", "reason": "MALFORMED_REQUEST", "domain": "zoco"}
+    shape = {"code": _Code(CODES[status]), "message": Text(".+"), "details": _Details((info,))}
+    return Expected((status,), Exactly(shape), {"content-type": IS_JSON})
+
+
+def unreadable(field: str) -> Expected:
+    """400 for what cannot be decoded, with a text that names the field."""
+    return refused(400, "MALFORMED_REQUEST", message=Text(f".*{re.escape(field)}.*"))
 
 
 def invalid(field: str) -> Expected:
@@ -119,5 +129,5 @@ class _Details:
         yield from Each({"@type": Text(r"type\.googleapis\.com/[\w.]+")}, least=1).differences(value, at)
         yield from Including(self.among).differences(value, at)
         if isinstance(value, list):
-            types = [each.get("@type") for each in value if isinstance(each, dict)]
+            types = [str(each.get("@type")) for each in value if isinstance(each, dict)]
             yield from (f"{at} has two of {name}" for name in sorted(set(types)) if types.count(name) > 1)

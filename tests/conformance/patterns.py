@@ -1,4 +1,4 @@
-"""What an answer has to look like: plain JSON to be equal to, with a few patterns where that says too much or too little."""
+"""What an answer has to look like: plain JSON to be equal to, and a few patterns where that says too much."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,7 +59,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Exactly:
-    """An object with these fields and no other. (An object by itself says only what must be among its fields.)"""
+    """An object with these fields and no other; an object by itself says only what is among its fields."""
 
     fields: Mapping[str, Any]
 
@@ -72,7 +72,7 @@ class Exactly:
 
 @dataclass(frozen=True)
 class Each:
-    """A list of so many elements, each like this. (A list by itself says what each element is, in order.)"""
+    """A list of so many elements, each like this; a list by itself says what each element is, in order."""
 
     pattern: Any
     least: int = 0

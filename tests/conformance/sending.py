@@ -15,11 +15,12 @@ _MOST_WAITS: Final = 30
 
 def send(address: tuple[str, int], request: Request, names: Mapping[str, str]) -> Answer:
     """Sends a request and reads all of its answer; comes again where a rate limit says so."""
+    answer = open_exchange(address, request, names).answer()
     for _ in range(_MOST_WAITS):
-        answer = open_exchange(address, request, names).answer()
         if answer.status != 429 or b"RATE_LIMITED" not in answer.raw:
             break
         time.sleep(float(answer.headers["retry-after"]))
+        answer = open_exchange(address, request, names).answer()
     return answer
 
 
@@ -36,8 +37,7 @@ def rendered(address: tuple[str, int], request: Request, names: Mapping[str, str
     lines += [f"{name}: {fill(value, names)}" for name, value in request.headers]
     if request.caller:
         lines.append(f"authorization: Bearer {names[f'token_{request.caller}']}")
-    body = request.body or b""
-    body = fill(body.decode("latin-1"), names).encode("latin-1")
+    body: bytes = fill((request.body or b"").decode("latin-1"), names).encode("latin-1")
     if request.body is not None and request.length:
         lines.append(f"content-length: {len(body)}")
     lines.append("connection: close")

@@ -1,4 +1,4 @@
-"""Where the cases come from: the specifications that the edge has to keep to, and our own pages where those leave room."""
+"""Where the cases come from: the specifications that bind the edge, and our own pages where those leave room."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ def proto3_json(section: str) -> Source:
 
 
 def well_known(section: str) -> Source:
-    """The comments of the well-known types: https://github.com/protocolbuffers/protobuf, src/google/protobuf/*.proto."""
+    """The comments of the well-known types: src/google/protobuf/*.proto of protocolbuffers/protobuf."""
     return Source("google/protobuf", section)
 
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 without a client library: a request goes out byte for byte as a case says, and nothing follows or repeats it."""
+"""HTTP/1.1 without a client library: a request goes out byte for byte as a case says, and nothing repeats it."""
 
 import json
 import socket
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from typing import Any, Final
 
 from tests.conformance.patterns import MISSING
@@ -75,7 +75,7 @@ class Exchange:
             while piece := self._socket.recv(65536):
                 received += piece
         head, _, rest = received.partition(b"\r\n\r\n")
-        self._response.fp = BytesIO(head + b"\r\n\r\n")
+        self._response.fp = BufferedReader(BytesIO(head + b"\r\n\r\n"))
         self._response.begin()
         return Answer(self._response.status, self._headers(), rest)
 
@@ -109,7 +109,7 @@ class Exchange:
             yield Answer(200, headers, b"", events, ended)
 
     def _event(self) -> Any:
-        """The next event, as https://html.spec.whatwg.org/multipage/server-sent-events.html reads it; None at the end."""
+        """The next event, as HTML (9.2.6) says that it is read; None at the end."""
         data: list[str] = []
         others: dict[str, str] = {}
         while line := self._response.readline():

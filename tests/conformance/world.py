@@ -68,7 +68,9 @@ class _Maker:
         return self._names
 
     def _be_declined(self) -> None:
-        answer = send(self._address, post("/v1/orders", "buyer", order_of("$product", card="tok_declined")), self._names)
+        answer = send(
+            self._address, post("/v1/orders", "buyer", order_of("$product", card="tok_declined")), self._names
+        )
         info = next(each for each in json.loads(answer.raw)["details"] if each["@type"].endswith("ErrorInfo"))
         self._names["rejected"] = info["metadata"]["order_id"]
 

@@ -43,7 +43,11 @@ CASES: Final[list[Case]] = [
             "application/merge-patch+json",
         )
     ),
-    case("gRPC on a path of REST is 415", edge("gRPC on a REST path"), *_typed("application/grpc", Expected((415, 200), headers={"grpc-status": Text("[1-9][0-9]*")}))),
+    case(
+        "gRPC on a path of REST is 415",
+        edge("gRPC on a REST path"),
+        *_typed("application/grpc", Expected((415, 200), headers={"grpc-status": Text("[1-9][0-9]*")})),
+    ),
     case(
         "gRPC where nothing is taken is 415, too",
         edge("gRPC on a REST path"),
@@ -74,12 +78,52 @@ CASES: Final[list[Case]] = [
         post("/v1/orders:preview", "buyer", _BODY, content_encoding="identity"),
         ok(),
     ),
-    case("an answer is JSON whatever is asked for", rfc(9110, "12.5.1: Accept may be disregarded"), get("/v1/products/$product", accept="application/xml"), ok({"id": "$product"})),
-    case("a large answer is compressed for who takes that", rfc(9110, "12.5.3"), get("/v1/products?pageSize=50", accept_encoding="gzip"), Expected((200,), headers={"content-encoding": "gzip", "vary": Text("(?i).*accept-encoding.*")})),
-    case("nobody gets what is not asked for", rfc(9110, "12.5.3"), get("/v1/products?pageSize=50"), ok({"products": Each({}, 50, 50)}, content_encoding=Absent(), vary=Text("(?i).*accept-encoding.*"))),
-    case("a coding with the weight 0 is not acceptable", rfc(9110, "12.5.3"), get("/v1/products?pageSize=50", accept_encoding="gzip;q=0"), ok({"products": Each({}, 50, 50)}, content_encoding=Absent())),
-    case("an unknown coding is not used", rfc(9110, "12.5.3"), get("/v1/products?pageSize=50", accept_encoding="zork"), ok({"products": Each({}, 50, 50)}, content_encoding=Absent())),
-    case("a small answer is not compressed", edge("compressor"), get("/v1/products/$product", accept_encoding="gzip"), ok({"id": "$product"}, content_encoding=Absent())),
-    case("an error is JSON, too", edge("one JSON error shape"), get("/v1/products/$unknown", accept="text/html"), refused(404)),
-    case("no answer may be sniffed", edge("Hardening: nosniff"), get("/v1/products/$product"), ok(x_content_type_options="nosniff")),
+    case(
+        "an answer is JSON whatever is asked for",
+        rfc(9110, "12.5.1: Accept may be disregarded"),
+        get("/v1/products/$product", accept="application/xml"),
+        ok({"id": "$product"}),
+    ),
+    case(
+        "a large answer is compressed for who takes that",
+        rfc(9110, "12.5.3"),
+        get("/v1/products?pageSize=50", accept_encoding="gzip"),
+        Expected((200,), headers={"content-encoding": "gzip", "vary": Text("(?i).*accept-encoding.*")}),
+    ),
+    case(
+        "nobody gets what is not asked for",
+        rfc(9110, "12.5.3"),
+        get("/v1/products?pageSize=50"),
+        ok({"products": Each({}, 50, 50)}, content_encoding=Absent(), vary=Text("(?i).*accept-encoding.*")),
+    ),
+    case(
+        "a coding with the weight 0 is not acceptable",
+        rfc(9110, "12.5.3"),
+        get("/v1/products?pageSize=50", accept_encoding="gzip;q=0"),
+        ok({"products": Each({}, 50, 50)}, content_encoding=Absent()),
+    ),
+    case(
+        "an unknown coding is not used",
+        rfc(9110, "12.5.3"),
+        get("/v1/products?pageSize=50", accept_encoding="zork"),
+        ok({"products": Each({}, 50, 50)}, content_encoding=Absent()),
+    ),
+    case(
+        "a small answer is not compressed",
+        edge("compressor"),
+        get("/v1/products/$product", accept_encoding="gzip"),
+        ok({"id": "$product"}, content_encoding=Absent()),
+    ),
+    case(
+        "an error is JSON, too",
+        edge("one JSON error shape"),
+        get("/v1/products/$unknown", accept="text/html"),
+        refused(404),
+    ),
+    case(
+        "no answer may be sniffed",
+        edge("Hardening: nosniff"),
+        get("/v1/products/$product"),
+        ok(x_content_type_options="nosniff"),
+    ),
 ]
