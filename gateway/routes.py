@@ -73,7 +73,9 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
         "retry_policy": retry_policy(tuning, UNTOUCHED, repeats=2),
         "routes": [
             _preflight(),
+            _two_hosts(),
             _two_tokens(),
+            _coded(),
             _compressed(),
             *map(_exposed, surface.methods),
             *_portal(runtime),
@@ -107,6 +109,25 @@ def _portal(runtime: EdgeRuntime) -> Iterator[Message]:
     }
     yield from (_checked(route, no_token(), [PORTAL_LIMIT]) for route in (*rpcs, page))
     yield wrong_method({"path": HEALTH_PAGE}, ["GET"])
+
+
+def _two_hosts() -> Message:
+    """Give the refusal of a second Host header (RFC 9112, 3.2), whose values Envoy joins, too."""
+    joined = {"name": ":authority", "string_match": {"contains": ","}}
+    return refusal({"prefix": "/", "headers": [joined]}, 400, "the request names more than one host")
+
+
+def _coded() -> Message:
+    """Give the refusal of a body in a content coding: the transcoder would take its bytes for JSON."""
+    asked = {"name": "content-encoding", "present_match": True}
+    other = {
+        "name": "content-encoding",
+        "string_match": {"exact": "identity", "ignore_case": True},
+        "invert_match": True,
+    }
+    refused = refusal({"prefix": "/", "headers": [asked, other]}, 415)
+    # What is taken instead (RFC 9110, 12.5.3).
+    return {**refused, "response_headers_to_add": [{"header": {"key": "accept-encoding", "value": "identity"}}]}
 
 
 def _two_tokens() -> Message:
