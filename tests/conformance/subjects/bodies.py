@@ -168,6 +168,19 @@ CASES: Final[list[Case]] = [
         patch("/v1/products/$scratch", "admin", {"id": "$product", "description": "Whose?"}),
         _MALFORMED,
     ),
+    deviating(
+        case(
+            "nor by the body in camel case",
+            http_rule("HTTP mapping: path and body"),
+            post("/v1/stock/$fourth:adjust", "admin", {"productId": "$product", "delta": 1}),
+            _MALFORMED,
+        ),
+        instead=ok({"productId": "$fourth"}),
+        harmless=(
+            "Envoy compares names as the contract spells them. In camel case the path wins: it is what was decided on, "
+            "logged and routed, and the body's word is dropped."
+        ),
+    ),
     case(
         "a field that the path says may be said again by the body",
         http_rule("HTTP mapping: path and body"),
