@@ -60,7 +60,7 @@ def _run(world: World, case: Case) -> Outcome:
     if other := tuple(_wrong(case.deviation.instead, answer, names)):
         reasons = ("it neither conforms nor deviates as it is known to", *other)
         return _failed(world, case, last, reasons, answer, names)
-    return replace(_failed(world, case, last, (), answer, names), verdict=Verdict.DEVIATES)
+    return Outcome(case, Verdict.DEVIATES, answer=answer.in_short())
 
 
 def _take(world: World, step: Step, names: Mapping[str, str]) -> Answer:

@@ -37,6 +37,11 @@ class Answer:
         except ValueError:
             return MISSING
 
+    def in_short(self) -> str:
+        """Its status and the beginning of what it says, for a line."""
+        told = repr(list(self.events)) if self.events else self.raw.decode(errors="backslashreplace")
+        return f"{self.status} {told[:300]}{'...' if len(told) > 300 else ''}"
+
     def __str__(self) -> str:
         if self.events:
             return f"{self.status}, events {list(self.events)!r}"

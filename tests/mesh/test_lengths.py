@@ -6,7 +6,7 @@ import pytest
 
 from mesh.errors import InvalidArgument
 from mesh.pipeline.lengths import check_lengths, limits_of
-from zoco.notification.v1.notification_pb2 import Preferences
+from zoco.notification.v1.notification_pb2 import Notification, Preferences
 from zoco.notification.v1.notification_service_pb2 import UpdatePreferencesRequest
 from zoco.order.v1.order_service_pb2 import GetOrderRequest, LineItem, PreviewOrderRequest
 from zoco.product.v1.product_pb2 import Product
@@ -31,7 +31,7 @@ def test_a_list_within_its_limit_passes() -> None:
 
 def test_lists_and_maps_inside_of_messages_are_counted() -> None:
     too_many = Product(attributes={str(number): "" for number in range(51)})
-    muted = Preferences(muted_kinds=[1] * 33)
+    muted = Preferences(muted_kinds=[Notification.WELCOME] * 33)
     for request, field in (
         (UpdateProductRequest(product=too_many), "product.attributes"),
         (UpdatePreferencesRequest(preferences=muted), "preferences.muted_kinds"),

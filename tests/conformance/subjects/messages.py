@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from tests.conformance.case import Case, Request, Step, case, deviating, get, patch, post, steps
-from tests.conformance.expectations import UUID, invalid, ok, refused, unreadable
-from tests.conformance.patterns import Absent, Exactly, Number, Text
+from tests.conformance.expectations import UUID, detail, invalid, ok, refused, unreadable
+from tests.conformance.patterns import Absent, Exactly, Including, Number
 from tests.conformance.sources import aip, contract, edge, json_suite, proto3_json
 
 _NAMES: Final = proto3_json("JSON names are lowerCamelCase; parsers take the proto names, too")
@@ -146,7 +146,7 @@ CASES: Final[list[Case]] = [
     ),
     case(
         "an id is a UUID in lower case",
-        contract("resource ids are UUIDv7 strings"),
+        aip(122, "Resource IDs: lower-case letters, digits and hyphens"),
         get("/v1/users/me", "buyer"),
         ok({"id": UUID}),
     ),
@@ -190,6 +190,10 @@ CASES: Final[list[Case]] = [
         "several violations come together",
         aip(193, "BadRequest"),
         post("/v1/users", "", {"email": "x", "password": "x"}),
-        refused(400, "INVALID_FIELD", field=Text("email|password")),
+        refused(
+            400,
+            "INVALID_FIELD",
+            details=(detail("BadRequest", fieldViolations=Including(({"field": "email"}, {"field": "password"}))),),
+        ),
     ),
 ]
