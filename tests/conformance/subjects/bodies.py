@@ -22,7 +22,7 @@ def _preview(body: bytes) -> Request:
 
 
 def _malformed(name: str, section: str, body: bytes) -> Case:
-    return case(name, rfc(8259, section), _preview(body), _MALFORMED)
+    return case(f"{name}: refused as no JSON", rfc(8259, section), _preview(body), _MALFORMED)
 
 
 def _lenient(name: str, section: str, body: bytes, instead: Expected) -> Case:
@@ -170,7 +170,7 @@ CASES: Final[list[Case]] = [
     ),
     deviating(
         case(
-            "nor by the body in camel case",
+            "nor can it be said otherwise in camel case",
             http_rule("HTTP mapping: path and body"),
             post("/v1/stock/$fourth:adjust", "admin", {"productId": "$product", "delta": 1}),
             _MALFORMED,

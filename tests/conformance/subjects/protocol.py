@@ -154,7 +154,7 @@ CASES: Final[list[Case]] = [
         instead=early(431),
         harmless=(
             "Envoy gives out ids once it has read the headers. Nothing has happened that an id could be looked up"
-            " for: no service was called, and the edge's own log has the line."
+            " for: no service was called."
         ),
     ),
     case(
