@@ -20,7 +20,7 @@ GO_TOOLS := \
 	github.com/bojand/ghz/cmd/ghz@v0.120.0 \
 	github.com/stripe/stripe-mock@v0.203.0
 
-.PHONY: help up down reset status test gen lint check tools bench parity chaos chaos-short chaos-mutations figures lock environment environment-dev
+.PHONY: help up down reset status test gen lint check tools bench parity conformance chaos chaos-short chaos-mutations figures lock environment environment-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ bench: environment-dev ## Measure against the targets; NAME=pipeline picks one, 
 
 parity: environment-dev ## Ask pipeline, edge and sidecars about every method and identity: all must decide alike
 	@$(BIN)/python -m tests.parity
+
+conformance: environment-dev ## Ask a shop of its own what the specifications say of its REST surface; ONLY=streams picks by subject or name
+	@$(BIN)/python -m tests.conformance
 
 chaos: environment-dev ## Kill everything everywhere and count what is lost; SEED=, ONLY= repeat a part, PART=crashes or faults does a half. Takes an hour or more
 	@$(BIN)/python -m tests.chaos

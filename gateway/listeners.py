@@ -101,7 +101,8 @@ def _hygiene() -> Message:
             "max_headers_count": 100,
             "idle_timeout": "300s",
         },
-        "http_protocol_options": {"accept_http_10": False},
+        # A method that nobody knows is a wrong method of its path (405), as over HTTP/2, and no malformed request.
+        "http_protocol_options": {"accept_http_10": False, "allow_custom_methods": True},
         "http2_protocol_options": {
             "max_concurrent_streams": 100,
             "initial_stream_window_size": 65536,

@@ -121,7 +121,7 @@ REPLIES: Final = (
     Reply(405, UNIMPLEMENTED, error_reason_pb2.METHOD_UNKNOWN, "this path does not take this method"),
     Reply(408, DEADLINE_EXCEEDED, error_reason_pb2.DEADLINE_OVER, "the request did not arrive in time"),
     Reply(413, INVALID_ARGUMENT, _MALFORMED, "the body is too large", grpc=RESOURCE_EXHAUSTED),
-    Reply(415, INVALID_ARGUMENT, _MALFORMED, "the body must be application/json"),
+    Reply(415, INVALID_ARGUMENT, _MALFORMED, "the body must be application/json, in no content coding"),
     Reply(426, INVALID_ARGUMENT, _MALFORMED, "this protocol is not spoken here"),
     Reply(429, RESOURCE_EXHAUSTED, error_reason_pb2.RATE_LIMITED, "too many requests", waits=True),
     Reply(431, INVALID_ARGUMENT, _MALFORMED, "the headers are too large"),

@@ -27,8 +27,10 @@ def rest_routes(surface: Surface) -> Iterator[Message]:
     for _, group in groupby(bindings, key=lambda binding: binding[0].regex):
         same_path = list(group)
         for template, route, method in same_path:
-            if template.variables:
-                yield _repeated_variable(template, route)
+            if route.body == "*":
+                yield _query_beside_everything(template, route)
+            elif names := [*template.variables, *filter(None, [route.body])]:
+                yield _said_elsewhere(template, route, names)
             yield _unsupported_type(template, route, takes_json=surface.takes_json(method, route))
             yield _transcoded(template, route, method)
         yield wrong_method(_path(same_path[0][0]), [route.verb for _, route, _ in same_path])
@@ -74,12 +76,25 @@ def _unsupported_type(template: PathTemplate, route: HttpRoute, *, takes_json: b
     return refusal({**_path(template), "headers": [header_is(":method", route.verb), other]}, 415)
 
 
-def _repeated_variable(template: PathTemplate, route: HttpRoute) -> Message:
-    """Give the refusal of a query that names a variable of the path: the transcoder would let the query win."""
-    names = "|".join(_spellings(variable) for variable in template.variables)
-    query = {"name": ":path", "string_match": {"safe_regex": {"regex": rf"[^?]*\?(.*&)?({names})(=.*|&.*|)"}}}
-    text = f"the query repeats what the path says: {', '.join(template.variables)}"
-    return refusal({**_path(template), "headers": [header_is(":method", route.verb), query]}, 400, text)
+def _said_elsewhere(template: PathTemplate, route: HttpRoute, names: Sequence[str]) -> Message:
+    """Give the refusal of a query that names a variable of the path, or something of what the body is.
+
+    The transcoder would let the query win.
+    """
+    fields = "|".join(_spellings(name) for name in names)
+    regex = rf"[^?]*\?(.*&)?({fields})((\.|%2[eE])[^=&]*)?(=.*|&.*|)"
+    text = f"the query says what path or body do: {', '.join(names)}"
+    return refusal({**_path(template), "headers": [header_is(":method", route.verb), _target(regex)]}, 400, text)
+
+
+def _query_beside_everything(template: PathTemplate, route: HttpRoute) -> Message:
+    """Give the refusal of any query where the body is the whole request: it leaves nothing to say."""
+    match = {**_path(template), "headers": [header_is(":method", route.verb), _target(r"[^?]*\?.+")]}
+    return refusal(match, 400, "the body is the whole request: there are no query parameters")
+
+
+def _target(regex: str) -> Message:
+    return {"name": ":path", "string_match": {"safe_regex": {"regex": regex}}}
 
 
 def _spellings(field_path: str) -> str:

@@ -75,7 +75,9 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
         "retry_policy": retry_policy(tuning, UNTOUCHED, repeats=2),
         "routes": [
             _preflight(),
+            _two_hosts(),
             _two_tokens(),
+            _coded(),
             _compressed(),
             *map(_exposed, surface.methods),
             *_portal(runtime),
@@ -114,6 +116,25 @@ def _page(path: str) -> Message:
         "match": {"path": path, "headers": [header_is(":method", "GET")]},
         "route": {"cluster": PAGE, "timeout": "5s"},
     }
+
+
+def _two_hosts() -> Message:
+    """Give the refusal of a second Host header (RFC 9112, 3.2), whose values Envoy joins, too."""
+    joined = {"name": ":authority", "string_match": {"contains": ","}}
+    return refusal({"prefix": "/", "headers": [joined]}, 400, "the request names more than one host")
+
+
+def _coded() -> Message:
+    """Give the refusal of a body in a content coding: the transcoder would take its bytes for JSON."""
+    asked = {"name": "content-encoding", "present_match": True}
+    other = {
+        "name": "content-encoding",
+        "string_match": {"exact": "identity", "ignore_case": True},
+        "invert_match": True,
+    }
+    refused = refusal({"prefix": "/", "headers": [asked, other]}, 415)
+    # What is taken instead (RFC 9110, 12.5.3).
+    return {**refused, "response_headers_to_add": [{"header": {"key": "accept-encoding", "value": "identity"}}]}
 
 
 def _two_tokens() -> Message:

@@ -39,8 +39,25 @@ class Step:
     """Nothing can come after it: the watch ends with OK."""
 
 
+LAST_EVENT_ID: Final = "last-event-id"
+
 Read = Callable[[str], Awaitable[Sequence[Step]]]
 """Reads what came after a position, oldest first; an empty one means from the start or from now, as the RPC says."""
+
+
+def resumed_from(position: str, context: Any) -> str:
+    """Where a reader left off: what its Last-Event-ID says (HTML, 9.2.4), else what its request does.
+
+    The header wins, because whoever reconnects by itself repeats the request of the beginning.
+
+    Args:
+        position: What the request says; empty if nothing.
+        context: The stream's grpc.aio.ServicerContext.
+    """
+    for key, value in context.invocation_metadata() or ():
+        if key == LAST_EVENT_ID and value:
+            return str(value)
+    return position
 
 
 async def watch(

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
+from google.api import field_behavior_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -107,6 +108,7 @@ def masked_fields(
     """The fields an update changes (AIP-134).
 
     Without a mask, those that are set in the resource; `*` means all that may be changed. To clear a field, name it.
+    What only goes out, and the etag, may stand in a mask and count for nothing there (AIP-203).
 
     Args:
         resource: The resource as it came.
@@ -122,9 +124,18 @@ def masked_fields(
     if list(mask.paths) == ["*"]:
         return frozenset(allowed)
     for path in mask.paths:
-        if path not in allowed:
+        if path not in allowed and not _is_the_servers(resource, path):
             raise invalid_field(field, f"{path!r} cannot be changed; what can is {', '.join(sorted(allowed))}")
-    return frozenset(mask.paths)
+    return frozenset(mask.paths) & frozenset(allowed)
+
+
+def _is_the_servers(resource: Message, path: str) -> bool:
+    """Whether a path is that of a field that only the server fills in."""
+    field = resource.DESCRIPTOR.fields_by_name.get(path)
+    if field is None:
+        return False
+    behaviors = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+    return field.name == "etag" or field_behavior_pb2.OUTPUT_ONLY in behaviors
 
 
 def json_duration(duration: timedelta | float) -> str:

@@ -123,10 +123,7 @@ class Schemas:
         schema["properties"] = {field.json_name: self.field(name, field, use) for field in fields}
         if required := [field.json_name for field in fields if is_required(field, use)]:
             schema["required"] = required
-        schema |= self._oneofs(message, fields)
-        if use is not Use.ANSWER:
-            schema["additionalProperties"] = False  # what is not known is refused (AIP-193: with the name)
-        return schema
+        return schema | self._oneofs(message, fields)
 
     def field(self, message: str, field: Field, use: Use) -> Schema:
         """Give the schema of a field of a message, with its comment and its rules."""

@@ -1,7 +1,7 @@
 """Stages that protect a service: errors, deadline, authentication, authorization, validation."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from mesh.logs import logger
 from mesh.metrics import Metrics
 from mesh.pipeline.alarms import Alarms
 from mesh.pipeline.exchange import Exchange, Next, Stage
+from mesh.pipeline.lengths import Limit, check_lengths, limits_of
 from mesh.pipeline.refusal import refuse
 from mesh.policy import Audience, MethodPolicy
 from mesh.tokens import TokenVerifier
@@ -203,10 +204,16 @@ def _refusal(decision: Decision, exchange: Exchange, owner: str | None) -> MeshE
 def validation_stage(_: MethodPolicy, proceed: Next) -> Next:
     """Refuses a request that breaks a rule of its contract (protovalidate), naming every field at fault."""
     validator = protovalidate.Validator()
+    limits: Sequence[Limit] | None = None
 
     def validate(exchange: Exchange) -> Awaitable[Any]:
+        nonlocal limits
         if isinstance(exchange.request, Malformed):
             raise InvalidArgument("MALFORMED_REQUEST", "the request could not be decoded")
+        if limits is None:
+            limits = limits_of(exchange.request.DESCRIPTOR)
+        if limits:
+            check_lengths(exchange.request, limits)
         violations = validator.collect_violations(exchange.request)
         if violations:
             found = [

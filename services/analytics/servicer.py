@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from mesh.clock import Clock
 from mesh.data.wakes import Wakes
-from mesh.streams import Step, watch
+from mesh.streams import Step, resumed_from, watch
 from services.analytics.app import Analytics
 from services.analytics.projections import CHANGED
 from services.analytics.wire import (
@@ -61,7 +61,8 @@ class AnalyticsServicer(AnalyticsServiceServicer):
         self, request: service.WatchSalesRequest, context: Any
     ) -> None:
         """Today so far, and again whenever it changes; at midnight the next day begins."""
-        require_position(request.position)  # refused before the stream begins
+        position = resumed_from(request.position, context)
+        require_position(position)  # refused before the stream begins
         loop = asyncio.get_running_loop()
         read_at = float("-inf")
 
@@ -76,7 +77,7 @@ class AnalyticsServicer(AnalyticsServiceServicer):
         await watch(
             context,
             response=service.WatchSalesResponse,
-            position=request.position,
+            position=position,
             read=read,
             wakes=self._wakes,
             keys=[CHANGED],

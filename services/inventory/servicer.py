@@ -6,7 +6,7 @@ from typing import Any, Final
 from mesh.call import current_call
 from mesh.data.wakes import Wakes
 from mesh.paging import next_token, number_key, read_page
-from mesh.streams import Step, watch
+from mesh.streams import Step, resumed_from, watch
 from mesh.wire import canonical_id, plain_text
 from services.inventory.app import Inventory
 from services.inventory.domain import Line
@@ -80,7 +80,8 @@ class InventoryServicer(InventoryServiceServicer):
         """The stock of some products now, and again whenever it changes."""
         product_ids = list(dict.fromkeys(canonical_id(product_id) for product_id in request.product_ids))
         whole = current_call().is_admin
-        position_from_text(request.position)  # refused before the stream begins
+        position = resumed_from(request.position, context)
+        position_from_text(position)  # refused before the stream begins
 
         async def read(position: str) -> Sequence[Step]:
             seen = position_from_text(position)
@@ -96,7 +97,7 @@ class InventoryServicer(InventoryServiceServicer):
         await watch(
             context,
             response=service.WatchStockResponse,
-            position=request.position,
+            position=position,
             read=read,
             wakes=self._wakes,
             keys=product_ids,

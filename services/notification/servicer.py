@@ -7,7 +7,7 @@ from typing import Any
 from mesh.call import current_call
 from mesh.data.wakes import Wakes
 from mesh.paging import next_token, number_key, read_page
-from mesh.streams import Step, watch
+from mesh.streams import Step, resumed_from, watch
 from mesh.wire import masked_fields
 from services.notification.app import Notifications
 from services.notification.domain import Preferences
@@ -57,7 +57,7 @@ class NotificationServicer(NotificationServiceServicer):
     ) -> None:
         """Notifications as they come."""
         user_id = current_call().user_id
-        position = request.position or str(await self._notifications.last_sequence(user_id))
+        position = resumed_from(request.position, context) or str(await self._notifications.last_sequence(user_id))
         sequence_from_position(position)  # refused before the stream begins
 
         async def read(position: str) -> Sequence[Step]:

@@ -125,7 +125,9 @@ def sequence_from_position(position: str) -> int:
     Raises:
         InvalidArgument: INVALID_FIELD: it is no position that a watch gave.
     """
-    if not (position.isascii() and position.isdigit()) or int(position) > _LARGEST_SEQUENCE:
+    # Its length first: a header may have thousands of digits, which no int is made of.
+    is_number = len(position) <= len(str(_LARGEST_SEQUENCE)) and position.isascii() and position.isdigit()
+    if not is_number or int(position) > _LARGEST_SEQUENCE:
         raise invalid_field("position", "must be one that this watch gave")
     return int(position)
 

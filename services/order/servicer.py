@@ -8,7 +8,7 @@ from mesh.data import Database
 from mesh.data.wakes import Wakes
 from mesh.errors import MeshError
 from mesh.paging import next_token, number_key, read_page, uuid_key
-from mesh.streams import Step, watch
+from mesh.streams import Step, resumed_from, watch
 from mesh.wire import canonical_id, moment_from_proto, money_to_proto, plain_text
 from services.order.app import Orders
 from services.order.events import Shipment
@@ -124,7 +124,8 @@ class OrderServicer(OrderServiceServicer):
     ) -> None:
         """An order now, and again whenever it changes, until it can change no more."""
         order_id, call = canonical_id(request.id), current_call()
-        position = request.position or (str(request.version) if request.version else "")
+        asked = request.position or (str(request.version) if request.version else "")
+        position = resumed_from(asked, context)
         position_from_text(position)  # refused before the stream begins, like an order that is not the caller's
         await self._orders.get(order_id, by=call)
 

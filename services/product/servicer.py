@@ -153,7 +153,7 @@ class ProductServicer(ProductServiceServicer):
 
 def _sorting(request: service.ListProductsRequest) -> Sorting:
     """The order asked for; without one the best match first where there is a query, else the newest."""
-    if not request.order_by:
+    name, *direction = request.order_by.split() or [""]
+    if not name:
         return Sorting(Order.RANK if request.query.strip() else Order.CREATE_TIME, descending=True)
-    name, _, direction = request.order_by.partition(" ")
-    return Sorting(Order(name), descending=direction == "desc")
+    return Sorting(Order(name), descending=direction == ["desc"])

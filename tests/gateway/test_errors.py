@@ -199,6 +199,35 @@ async def test_a_query_cannot_name_another_resource_than_the_path(edge: Edge, qu
     assert not edge.neighbours["order"].calls
 
 
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        ("PATCH", "/v1/users/me?user.displayName=Other"),
+        ("PATCH", "/v1/users/me?updateMask=displayName&us%65r%2edisplay_name=Other"),
+        ("POST", "/v1/categories?category.name=Other"),
+        ("POST", "/v1/payments/webhooks/sandbox?body.data=e30%3D"),
+        ("POST", "/v1/orders?paymentToken=tok_visa"),
+        ("POST", "/v1/orders?x"),
+    ],
+)
+async def test_a_query_cannot_say_what_the_body_does(edge: Edge, verb: str, path: str) -> None:
+    answer = await edge.rest(verb, path, json={})
+    assert answer.status_code == 400
+    assert reasons(answer) == ["MALFORMED_REQUEST"]
+    assert not any(neighbour.calls for neighbour in edge.neighbours.values())
+
+
+async def test_a_body_in_a_content_coding_is_415_and_says_what_is_taken(edge: Edge) -> None:
+    answer = await edge.rest("POST", "/v1/orders", content=b"{}", headers={**JSON, "content-encoding": "gzip"})
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+    assert reasons(answer) == ["MALFORMED_REQUEST"]
+
+
+async def test_a_method_that_nobody_knows_is_a_wrong_method(edge: Edge) -> None:
+    answer = await edge.rest("FROB", "/v1/products")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+
+
 async def test_a_body_cannot_name_another_resource_than_the_path(edge: Edge) -> None:
     for verb, path, body in (
         ("PATCH", "/v1/users/me", {"id": "you"}),

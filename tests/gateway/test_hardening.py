@@ -245,7 +245,7 @@ async def test_compressed_messages_are_refused_unread(edge: Edge) -> None:
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     body = gzip.compress(b'{"requestId": "r1"}')
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
-    assert (await edge.rest("POST", "/v1/orders", content=body, headers=headers)).status_code == 400
+    assert (await edge.rest("POST", "/v1/orders", content=body, headers=headers)).status_code == 415
     assert not edge.neighbours["order"].calls
 
 

@@ -192,7 +192,6 @@ async def test_preferences_change_only_in_what_is_given(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("paths", "fields", "field"),
     [
-        (["update_time"], {}, "update_mask"),
         (["nonsense"], {}, "update_mask"),
         ([], {"muted_kinds": [0]}, "preferences.muted_kinds[0]"),
         ([], {"muted_kinds": [99]}, "preferences.muted_kinds[0]"),

@@ -42,6 +42,7 @@ async def five_lamps(shop: Shop) -> str:
         ("name desc", ["Écru", "Delta", "charlie", "Bravo", "alpha"]),
         ("price", ["Écru", "Bravo", "Delta", "charlie", "alpha"]),
         ("price desc", ["alpha", "charlie", "Delta", "Bravo", "Écru"]),
+        ("  price   desc ", ["alpha", "charlie", "Delta", "Bravo", "Écru"]),
     ],
 )
 @pytest.mark.parametrize("page_size", [1, 2, 5, 100])

@@ -153,8 +153,16 @@ async def test_an_update_without_a_mask_changes_what_is_set(shop: Shop) -> None:
 
 async def test_a_mask_names_only_what_can_be_changed(shop: Shop) -> None:
     made = await shop.create()
-    error = await refused(shop.update(made.id, "state", name="x"))
+    error = await refused(shop.update(made.id, "colour", name="x"))
     assert [each.field for each in error.field_violations] == ["update_mask"]
+
+
+async def test_what_only_goes_out_counts_for_nothing_in_a_mask(shop: Shop) -> None:
+    made = await shop.create()
+    changed = await shop.update(
+        made.id, "name", "state", "create_time", "etag", name="Another", state=product_pb2.Product.ARCHIVED
+    )
+    assert (changed.name, changed.state, changed.create_time) == ("Another", made.state, made.create_time)
 
 
 async def test_an_update_keeps_the_rules(shop: Shop) -> None:

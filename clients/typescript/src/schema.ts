@@ -73,7 +73,7 @@ export interface paths {
         };
         /**
          * The summary of today (UTC) now, and again whenever a figure of it changes; at midnight the next day begins.
-         * @description Resume by `position`.
+         * @description Resume by `position`, or over REST by Last-Event-ID.
          *
          *     For administrators. Safe to repeat. Ends after 60 minutes at the latest.
          */
@@ -295,7 +295,7 @@ export interface paths {
         };
         /**
          * The caller's notifications as they come.
-         * @description Without a position, from now on. Resume by `position`.
+         * @description Without a position, from now on. Resume by `position`, or over REST by Last-Event-ID.
          *
          *     For whoever is logged in. Safe to repeat. Ends after 60 minutes at the latest.
          */
@@ -471,7 +471,7 @@ export interface paths {
         };
         /**
          * An order now, and again whenever it changes, until it can change no more.
-         * @description Resume by `version`.
+         * @description Resume by `version`, or over REST by Last-Event-ID.
          *
          *     For whoever is logged in. Safe to repeat. Ends after 60 minutes at the latest.
          */
@@ -773,7 +773,7 @@ export interface paths {
         };
         /**
          * The stock of some products now, and again whenever it changes.
-         * @description Resume by `position`.
+         * @description Resume by `position`, or over REST by Last-Event-ID.
          *
          *     For anybody. Safe to repeat. Ends after 60 minutes at the latest.
          */
@@ -1785,7 +1785,7 @@ export interface components {
              * Format: date-time
              * @description When they last changed.
              */
-            updateTime?: string;
+            readonly updateTime?: string;
         };
         /** @description What goes out by mail beside the in-app stream. */
         PreferencesPatch: {
@@ -1797,7 +1797,7 @@ export interface components {
              * Format: date-time
              * @description When they last changed.
              */
-            updateTime?: string;
+            readonly updateTime?: string;
         };
         /** @description What would be bought. */
         PreviewOrderRequest: {
@@ -5826,8 +5826,8 @@ export interface operations {
                 minPrice?: string;
                 /** @description Highest price, a decimal such as `19.99`. */
                 maxPrice?: string;
-                /** @description `name`, `price` or `create_time`, each with an optional ` desc`. Without it: best match first where there is a query, else newest first. */
-                orderBy?: "" | "name" | "name desc" | "name asc" | "price" | "price desc" | "price asc" | "create_time" | "create_time desc" | "create_time asc";
+                /** @description `name`, `price` or `create_time`, each with an optional ` desc`; more space does not count. Without it: best match first where there is a query, else newest first. */
+                orderBy?: string;
                 /** @description How many at most (0 = 20, larger than 100 is clamped). */
                 pageSize?: number;
                 /** @description Where the last page ended; bound to the other arguments. */

@@ -92,7 +92,7 @@ class AnalyticsServiceServicer:
     def WatchSales(self, request, context):
         """The summary of today (UTC) now, and again whenever a figure of it changes; at midnight the next day begins.
 
-        Resume by `position`. Errors: INVALID_FIELD (a position of another stream); the stream ends with SLOW_READER or DRAINING.
+        Resume by `position`, or over REST by Last-Event-ID. Errors: INVALID_FIELD (a position of another stream); the stream ends with SLOW_READER or DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

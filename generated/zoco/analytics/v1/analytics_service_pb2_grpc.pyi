@@ -52,7 +52,7 @@ class AnalyticsServiceStub:
     WatchSales: _grpc.UnaryStreamMultiCallable[_analytics_service_pb2.WatchSalesRequest, _analytics_service_pb2.WatchSalesResponse]
     """The summary of today (UTC) now, and again whenever a figure of it changes; at midnight the next day begins.
 
-    Resume by `position`. Errors: INVALID_FIELD (a position of another stream); the stream ends with SLOW_READER or DRAINING.
+    Resume by `position`, or over REST by Last-Event-ID. Errors: INVALID_FIELD (a position of another stream); the stream ends with SLOW_READER or DRAINING.
     """
 
 @_typing.type_check_only
@@ -78,7 +78,7 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     WatchSales: _aio.UnaryStreamMultiCallable[_analytics_service_pb2.WatchSalesRequest, _analytics_service_pb2.WatchSalesResponse]  # type: ignore[assignment]
     """The summary of today (UTC) now, and again whenever a figure of it changes; at midnight the next day begins.
 
-    Resume by `position`. Errors: INVALID_FIELD (a position of another stream); the stream ends with SLOW_READER or DRAINING.
+    Resume by `position`, or over REST by Last-Event-ID. Errors: INVALID_FIELD (a position of another stream); the stream ends with SLOW_READER or DRAINING.
     """
 
 class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -125,7 +125,7 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_analytics_service_pb2.WatchSalesResponse], _abc.AsyncIterator[_analytics_service_pb2.WatchSalesResponse]]:
         """The summary of today (UTC) now, and again whenever a figure of it changes; at midnight the next day begins.
 
-        Resume by `position`. Errors: INVALID_FIELD (a position of another stream); the stream ends with SLOW_READER or DRAINING.
+        Resume by `position`, or over REST by Last-Event-ID. Errors: INVALID_FIELD (a position of another stream); the stream ends with SLOW_READER or DRAINING.
         """
 
 def add_AnalyticsServiceServicer_to_server(servicer: AnalyticsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -122,7 +122,7 @@ class InventoryServiceServicer:
     def WatchStock(self, request, context):
         """The stock of some products now, and again whenever it changes.
 
-        Resume by `position`. Errors: INVALID_FIELD; the stream ends with SLOW_READER or DRAINING.
+        Resume by `position`, or over REST by Last-Event-ID. Errors: INVALID_FIELD; the stream ends with SLOW_READER or DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -58,7 +58,7 @@ class InventoryServiceStub:
     WatchStock: _grpc.UnaryStreamMultiCallable[_inventory_service_pb2.WatchStockRequest, _inventory_service_pb2.WatchStockResponse]
     """The stock of some products now, and again whenever it changes.
 
-    Resume by `position`. Errors: INVALID_FIELD; the stream ends with SLOW_READER or DRAINING.
+    Resume by `position`, or over REST by Last-Event-ID. Errors: INVALID_FIELD; the stream ends with SLOW_READER or DRAINING.
     """
     ReserveStock: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.ReserveStockRequest, _inventory_service_pb2.ReserveStockResponse]
     """Holds the pieces of all lines of an order, or of none.
@@ -106,7 +106,7 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     WatchStock: _aio.UnaryStreamMultiCallable[_inventory_service_pb2.WatchStockRequest, _inventory_service_pb2.WatchStockResponse]  # type: ignore[assignment]
     """The stock of some products now, and again whenever it changes.
 
-    Resume by `position`. Errors: INVALID_FIELD; the stream ends with SLOW_READER or DRAINING.
+    Resume by `position`, or over REST by Last-Event-ID. Errors: INVALID_FIELD; the stream ends with SLOW_READER or DRAINING.
     """
     ReserveStock: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ReserveStockRequest, _inventory_service_pb2.ReserveStockResponse]  # type: ignore[assignment]
     """Holds the pieces of all lines of an order, or of none.
@@ -181,7 +181,7 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_inventory_service_pb2.WatchStockResponse], _abc.AsyncIterator[_inventory_service_pb2.WatchStockResponse]]:
         """The stock of some products now, and again whenever it changes.
 
-        Resume by `position`. Errors: INVALID_FIELD; the stream ends with SLOW_READER or DRAINING.
+        Resume by `position`, or over REST by Last-Event-ID. Errors: INVALID_FIELD; the stream ends with SLOW_READER or DRAINING.
         """
 
     @_abc_1.abstractmethod

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'zoco/notification/v1/notification.proto\x12\x14zoco.notification.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x03\n\x0cNotification\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x35\n\x04kind\x18\x03 \x01(\x0e\x32\'.zoco.notification.v1.Notification.Kind\x12\r\n\x05title\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x05 \x01(\t\x12\x10\n\x08order_id\x18\x06 \x01(\t\x12\x12\n\nproduct_id\x18\x07 \x01(\t\x12\x0c\n\x04read\x18\x08 \x01(\x08\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tread_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9d\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0b\n\x07WELCOME\x10\x01\x12\x13\n\x0fORDER_CONFIRMED\x10\x02\x12\x12\n\x0eORDER_REJECTED\x10\x03\x12\x11\n\rORDER_SHIPPED\x10\x04\x12\x13\n\x0fORDER_CANCELLED\x10\x05\x12\x12\n\x0eORDER_REFUNDED\x10\x06\x12\r\n\tSTOCK_LOW\x10\x07\"\xbf\x01\n\x0bPreferences\x12\x1a\n\remail_enabled\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12Q\n\x0bmuted_kinds\x18\x02 \x03(\x0e\x32\'.zoco.notification.v1.Notification.KindB\x13\xbaH\x10\x92\x01\r\x10 \x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\n\x0e_email_enabledb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'zoco/notification/v1/notification.proto\x12\x14zoco.notification.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x03\n\x0cNotification\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x35\n\x04kind\x18\x03 \x01(\x0e\x32\'.zoco.notification.v1.Notification.Kind\x12\r\n\x05title\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x05 \x01(\t\x12\x10\n\x08order_id\x18\x06 \x01(\t\x12\x12\n\nproduct_id\x18\x07 \x01(\t\x12\x0c\n\x04read\x18\x08 \x01(\x08\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tread_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9d\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0b\n\x07WELCOME\x10\x01\x12\x13\n\x0fORDER_CONFIRMED\x10\x02\x12\x12\n\x0eORDER_REJECTED\x10\x03\x12\x11\n\rORDER_SHIPPED\x10\x04\x12\x13\n\x0fORDER_CANCELLED\x10\x05\x12\x12\n\x0eORDER_REFUNDED\x10\x06\x12\r\n\tSTOCK_LOW\x10\x07\"\xc5\x01\n\x0bPreferences\x12\x1a\n\remail_enabled\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12Q\n\x0bmuted_kinds\x18\x02 \x03(\x0e\x32\'.zoco.notification.v1.Notification.KindB\x13\xbaH\x10\x92\x01\r\x10 \x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x35\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x42\x10\n\x0e_email_enabledb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +36,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PREFERENCES'].fields_by_name['muted_kinds']._loaded_options = None
   _globals['_PREFERENCES'].fields_by_name['muted_kinds']._serialized_options = b'\272H\020\222\001\r\020 \030\001\"\007\202\001\004\020\001 \000'
-  _globals['_NOTIFICATION']._serialized_start=128
-  _globals['_NOTIFICATION']._serialized_end=563
-  _globals['_NOTIFICATION_KIND']._serialized_start=406
-  _globals['_NOTIFICATION_KIND']._serialized_end=563
-  _globals['_PREFERENCES']._serialized_start=566
-  _globals['_PREFERENCES']._serialized_end=757
+  _globals['_PREFERENCES'].fields_by_name['update_time']._loaded_options = None
+  _globals['_PREFERENCES'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_NOTIFICATION']._serialized_start=161
+  _globals['_NOTIFICATION']._serialized_end=596
+  _globals['_NOTIFICATION_KIND']._serialized_start=439
+  _globals['_NOTIFICATION_KIND']._serialized_end=596
+  _globals['_PREFERENCES']._serialized_start=599
+  _globals['_PREFERENCES']._serialized_end=796
 # @@protoc_insertion_point(module_scope)

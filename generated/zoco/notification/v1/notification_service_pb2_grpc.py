@@ -88,7 +88,7 @@ class NotificationServiceServicer:
     def WatchNotifications(self, request, context):
         """The caller's notifications as they come.
 
-        Without a position, from now on. Resume by `position`. Errors: INVALID_FIELD (position); the stream ends with SLOW_READER or DRAINING.
+        Without a position, from now on. Resume by `position`, or over REST by Last-Event-ID. Errors: INVALID_FIELD (position); the stream ends with SLOW_READER or DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,7 @@ class NotificationServiceStub:
     WatchNotifications: _grpc.UnaryStreamMultiCallable[_notification_service_pb2.WatchNotificationsRequest, _notification_service_pb2.WatchNotificationsResponse]
     """The caller's notifications as they come.
 
-    Without a position, from now on. Resume by `position`. Errors: INVALID_FIELD (position); the stream ends with SLOW_READER or DRAINING.
+    Without a position, from now on. Resume by `position`, or over REST by Last-Event-ID. Errors: INVALID_FIELD (position); the stream ends with SLOW_READER or DRAINING.
     """
     GetPreferences: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.GetPreferencesRequest, _notification_pb2.Preferences]
     """What goes out by mail to the caller.
@@ -78,7 +78,7 @@ class NotificationServiceAsyncStub(NotificationServiceStub):
     WatchNotifications: _aio.UnaryStreamMultiCallable[_notification_service_pb2.WatchNotificationsRequest, _notification_service_pb2.WatchNotificationsResponse]  # type: ignore[assignment]
     """The caller's notifications as they come.
 
-    Without a position, from now on. Resume by `position`. Errors: INVALID_FIELD (position); the stream ends with SLOW_READER or DRAINING.
+    Without a position, from now on. Resume by `position`, or over REST by Last-Event-ID. Errors: INVALID_FIELD (position); the stream ends with SLOW_READER or DRAINING.
     """
     GetPreferences: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.GetPreferencesRequest, _notification_pb2.Preferences]  # type: ignore[assignment]
     """What goes out by mail to the caller.
@@ -124,7 +124,7 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_notification_service_pb2.WatchNotificationsResponse], _abc.AsyncIterator[_notification_service_pb2.WatchNotificationsResponse]]:
         """The caller's notifications as they come.
 
-        Without a position, from now on. Resume by `position`. Errors: INVALID_FIELD (position); the stream ends with SLOW_READER or DRAINING.
+        Without a position, from now on. Resume by `position`, or over REST by Last-Event-ID. Errors: INVALID_FIELD (position); the stream ends with SLOW_READER or DRAINING.
         """
 
     @_abc_1.abstractmethod

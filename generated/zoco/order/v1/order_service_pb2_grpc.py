@@ -182,7 +182,7 @@ class OrderServiceServicer:
     def WatchOrder(self, request, context):
         """An order now, and again whenever it changes, until it can change no more.
 
-        Resume by `version`. Errors: RESOURCE_NOT_FOUND; the stream ends with OK, SLOW_READER or DRAINING.
+        Resume by `version`, or over REST by Last-Event-ID. Errors: RESOURCE_NOT_FOUND; the stream ends with OK, SLOW_READER or DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -88,7 +88,7 @@ class OrderServiceStub:
     WatchOrder: _grpc.UnaryStreamMultiCallable[_order_service_pb2.WatchOrderRequest, _order_service_pb2.WatchOrderResponse]
     """An order now, and again whenever it changes, until it can change no more.
 
-    Resume by `version`. Errors: RESOURCE_NOT_FOUND; the stream ends with OK, SLOW_READER or DRAINING.
+    Resume by `version`, or over REST by Last-Event-ID. Errors: RESOURCE_NOT_FOUND; the stream ends with OK, SLOW_READER or DRAINING.
     """
 
 @_typing.type_check_only
@@ -150,7 +150,7 @@ class OrderServiceAsyncStub(OrderServiceStub):
     WatchOrder: _aio.UnaryStreamMultiCallable[_order_service_pb2.WatchOrderRequest, _order_service_pb2.WatchOrderResponse]  # type: ignore[assignment]
     """An order now, and again whenever it changes, until it can change no more.
 
-    Resume by `version`. Errors: RESOURCE_NOT_FOUND; the stream ends with OK, SLOW_READER or DRAINING.
+    Resume by `version`, or over REST by Last-Event-ID. Errors: RESOURCE_NOT_FOUND; the stream ends with OK, SLOW_READER or DRAINING.
     """
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -269,7 +269,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_order_service_pb2.WatchOrderResponse], _abc.AsyncIterator[_order_service_pb2.WatchOrderResponse]]:
         """An order now, and again whenever it changes, until it can change no more.
 
-        Resume by `version`. Errors: RESOURCE_NOT_FOUND; the stream ends with OK, SLOW_READER or DRAINING.
+        Resume by `version`, or over REST by Last-Event-ID. Errors: RESOURCE_NOT_FOUND; the stream ends with OK, SLOW_READER or DRAINING.
         """
 
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

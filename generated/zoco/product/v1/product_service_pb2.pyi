@@ -44,7 +44,9 @@ class ListProductsRequest(_message.Message):
     max_price: _builtins.str
     """Highest price, a decimal such as `19.99`."""
     order_by: _builtins.str
-    """`name`, `price` or `create_time`, each with an optional ` desc`. Without it: best match first where there is a query, else newest first."""
+    """`name`, `price` or `create_time`, each with an optional ` desc`; more space does not count. Without it: best match first where there is a query, else
+    newest first.
+    """
     page_size: _builtins.int
     """How many at most (0 = 20, larger than 100 is clamped)."""
     page_token: _builtins.str
