@@ -18,7 +18,9 @@ zoco = if [ -x $(BIN)/zoco ]; then $(BIN)/zoco $(1); else echo "Nothing was ever
 GO_TOOLS := \
 	github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4 \
 	github.com/bojand/ghz/cmd/ghz@v0.120.0 \
-	github.com/stripe/stripe-mock@v0.203.0
+	github.com/stripe/stripe-mock@v0.203.0 \
+	github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2@v2.33.0 \
+	github.com/oasdiff/oasdiff@v1.37.0
 
 .PHONY: help up down reset status test gen lint check tools bench parity conformance chaos chaos-short chaos-mutations figures lock environment environment-dev
 
@@ -59,6 +61,7 @@ check: lint ## lint, and: generated/ is up to date, Envoy takes it, no client of
 	@$(BIN)/pytest -q --no-header $(ENVOY_TESTS) > .cache/envoy.txt || { cat .cache/envoy.txt; exit 1; }
 	@echo "Envoy's configurations: $$(tail -n 1 .cache/envoy.txt)"
 	@$(BIN)/python -m mesh.compiler.buf breaking
+	@$(BIN)/python -m gateway.openapi.breaking
 	@$(BIN)/python -m mesh.compiler.widening
 	@echo "check: passed"
 
