@@ -7,6 +7,7 @@ that means something else a moment later (DNS rebinding) gains nothing.
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +22,16 @@ _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 """All of IPv6 that is given out to the public (RFC 4291, 2.4); what lies elsewhere means something special."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 """An IPv4 address, as networks without IPv4 write it (RFC 6052)."""
-_TUNNELS: Final = (ipaddress.IPv6Network("2002::/16"), ipaddress.IPv6Network("2001::/32"))
-"""6to4 and Teredo: an IPv4 address in disguise, and nothing that still serves anybody (RFC 7526)."""
+_SPECIAL: Final[Sequence[Network]] = (
+    ipaddress.IPv4Network("192.0.0.0/24"),  # protocol assignments (RFC 6890); one cloud's metadata service is in it
+    ipaddress.IPv4Network("192.88.99.0/24"),  # relays of 6to4, deprecated (RFC 7526)
+    ipaddress.IPv6Network("2001::/23"),  # the same as the first, with Teredo: an IPv4 address in disguise
+    ipaddress.IPv6Network("2002::/16"),  # 6to4: another disguise
+    ipaddress.IPv6Network("3fff::/20"),  # documentation (RFC 9637)
+)
+"""What is no place for a receiver, and is so by no version of Python, or not by each."""
+_LAST_PORT: Final = 65535
+_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?")
 
 
 class NotAllowed(Exception):
@@ -56,9 +65,9 @@ def is_public(address: Address) -> bool:
     plain = _unwrapped(address)
     if plain.is_multicast or plain.is_reserved or plain.is_unspecified or not plain.is_global:
         return False
-    if isinstance(plain, ipaddress.IPv4Address):
-        return True
-    return plain in _GLOBAL_UNICAST and not any(plain in tunnel for tunnel in _TUNNELS)
+    if isinstance(plain, ipaddress.IPv6Address) and plain not in _GLOBAL_UNICAST:
+        return False
+    return not any(plain in network for network in _SPECIAL)
 
 
 def _unwrapped(address: Address) -> Address:
@@ -81,7 +90,9 @@ def checked_url(text: str, rules: Rules) -> str:
         NotAllowed: It is none, or it leads inside by what it says.
     """
     try:
-        url = httpx.URL(text)
+        url = httpx.URL(
+            str(httpx.URL(text))
+        )  # the first time a usual port is known only under a scheme in small letters
     except (httpx.InvalidURL, UnicodeError) as error:
         raise NotAllowed("must be a URL such as https://example.com/hooks") from error
     if url.scheme != "https" and not (rules.http and url.scheme == "http"):
@@ -93,6 +104,10 @@ def checked_url(text: str, rules: Rules) -> str:
     if url.fragment or text.endswith("#"):
         raise NotAllowed("must not hold a fragment")
     literal = _literal(url.host)
+    if literal is None and not _NAME.fullmatch(url.raw_host.decode("ascii")):
+        raise NotAllowed("must be a URL such as https://example.com/hooks")
+    if url.port is not None and not 1 <= url.port <= _LAST_PORT:
+        raise NotAllowed("must name a port that there is")
     if literal is not None and not rules.allow(literal):
         raise NotAllowed("must not lead to a private address")
     return str(url)
