@@ -44,11 +44,12 @@ class Receiver:
     answers: list[bytes] = field(default_factory=list)
     """What is answered next, one after the other; then `usual`."""
     usual: bytes = OK
+    refused: set[str] = field(default_factory=set)
+    """Orders that are answered 422, whatever else is said."""
     silent: bool = False
     """Takes requests and answers nothing."""
     together: int = 0
     """The most requests that were ever open at once."""
-    pause: float = 0.0
     _open: int = 0
 
     @property
@@ -58,6 +59,11 @@ class Receiver:
     @property
     def ids(self) -> Sequence[str]:
         return [request.id for request in self.requests]
+
+    def _answer(self, body: bytes) -> bytes:
+        if any(order_id.encode() in body for order_id in self.refused):
+            return answer(422)
+        return self.answers.pop(0) if self.answers else self.usual
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
@@ -70,8 +76,7 @@ class Receiver:
             self.requests.append(Request(line, headers, body))
             if self.silent:
                 await reader.read()
-            await asyncio.sleep(self.pause)
-            writer.write(self.answers.pop(0) if self.answers else self.usual)
+            writer.write(self._answer(body))
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass  # the other end went away
