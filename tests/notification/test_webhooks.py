@@ -228,9 +228,12 @@ async def test_what_fails_is_asked_one_request_at_a_time_and_keeps_no_other_back
         failing.receiver.usual = FAILURE
         slow.receiver.silent = True
         await failing.settled_in_vain(await eager.neighbours.confirm(uuid7()))
-        failing.receiver.together = 0
+        failing.receiver.together, failing.receiver.silent = 0, True
+        sent = len(failing.receiver.requests)
         orders = [await eager.neighbours.confirm(uuid7()) for _ in range(30)]
         await asyncio.gather(*(well.settled(order_id) for order_id in orders))
+
+        await failing.got(sent + 3)
 
         assert failing.receiver.together <= 1
         assert slow.receiver.together <= 8
