@@ -159,8 +159,9 @@ async def test_one_address_inside_is_enough_to_refuse_a_name(
         await resolve(httpx.URL("https://example.com/"), STRICT)
 
 
-async def test_a_public_name_gives_its_first_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = names("2606:4700:4700::1111", "1.1.1.1")
+async def test_a_public_name_gives_its_addresses_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = names("2606:4700:4700::1111", "1.1.1.1", "1.1.1.1")
     monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", lambda _, *a, **k: found(*a, **k))
 
-    assert str(await resolve(httpx.URL("https://example.com/"), STRICT)) == "2606:4700:4700::1111"
+    given = await resolve(httpx.URL("https://example.com/"), STRICT)
+    assert [str(address) for address in given] == ["2606:4700:4700::1111", "1.1.1.1"]

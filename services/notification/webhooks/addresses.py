@@ -113,8 +113,8 @@ def checked_url(text: str, rules: Rules) -> str:
     return str(url)
 
 
-async def resolve(url: httpx.URL, rules: Rules) -> Address:
-    """The address to connect to for a URL: the first that its host has, if all that it has are allowed.
+async def resolve(url: httpx.URL, rules: Rules) -> Sequence[Address]:
+    """The addresses to connect to for a URL, in the order in which to try them, if all that its host has are allowed.
 
     Raises:
         NotAllowed: It has one that is not. Then none is taken: a public one beside it is a disguise.
@@ -126,12 +126,10 @@ async def resolve(url: httpx.URL, rules: Rules) -> Address:
         found = await loop.getaddrinfo(url.raw_host.decode("ascii").strip("[]"), port, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # a label that is too long
         raise NotAllowed("the host has no name that can be resolved") from error
-    addresses = [_literal(str(entry[4][0])) for entry in found]
-    if not addresses or any(address is None or not rules.allow(address) for address in addresses):
+    addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
+    if not addresses or not all(rules.allow(address) for address in addresses):
         raise NotAllowed("the host leads to an address that is not public")
-    first = addresses[0]
-    assert first is not None  # noqa: S101 - said just above; narrows the type only
-    return first
+    return list(dict.fromkeys(addresses))
 
 
 def _literal(host: str) -> Address | None:

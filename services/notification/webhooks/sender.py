@@ -12,9 +12,11 @@ import httpx
 
 from mesh.version import VERSION
 from services.notification.domain import one_line
-from services.notification.webhooks.addresses import NotAllowed, Rules, resolve
+from services.notification.webhooks.addresses import Address, NotAllowed, Rules, resolve
 
 TIMEOUT: Final = timedelta(seconds=15)
+_CONNECTS: Final = 3
+"""Which part of that one address may take to be connected to, so that there is time for another."""
 LONGEST_WISH: Final = timedelta(hours=1)
 """The longest pause that a receiver can ask for."""
 
@@ -71,13 +73,23 @@ class Sender:
             return Attempt(None, f"no answer within {self._timeout:g} s")
         except NotAllowed as error:
             return Attempt(None, str(error))
+        except httpx.RemoteProtocolError:  # its text repeats what was answered
+            return Attempt(None, "the answer is no HTTP, or none that ends as it should")
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             return Attempt(None, one_line(str(error)) or type(error).__name__)
 
     async def _send(self, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> Attempt:
         if url.scheme != "https" and not self._rules.http:  # allowed once, and no longer
             raise NotAllowed("the URL does not begin with https://")
-        address = await resolve(url, self._rules)
+        unreachable: httpx.HTTPError | None = None
+        for address in await resolve(url, self._rules):
+            try:
+                return await self._ask(url, address, headers, body)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:  # nothing was sent: another one may be there
+                unreachable = error
+        raise unreachable or NotAllowed("the host has no address")
+
+    async def _ask(self, url: httpx.URL, address: Address, headers: Mapping[str, str], body: bytes) -> Attempt:
         request = httpx.Request(
             "POST",
             url.copy_with(host=str(address)),
@@ -93,7 +105,7 @@ class Sender:
             # The certificate must be of the name that the URL has, whatever address was found for it.
             extensions={
                 "sni_hostname": url.raw_host.decode("ascii").strip("[]"),
-                "timeout": httpx.Timeout(self._timeout).as_dict(),
+                "timeout": httpx.Timeout(self._timeout, connect=self._timeout / _CONNECTS).as_dict(),
             },
         )
         response = await self._transport.handle_async_request(request)
