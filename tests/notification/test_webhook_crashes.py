@@ -1,12 +1,13 @@
 """A process that is killed around a request: the receiver gets it once more, with the same id, and never not at all."""
 
+import asyncio
 import base64
 import ipaddress
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,12 +18,14 @@ import pytest
 from mesh.bus import Received
 from mesh.crashpoints import REACHED, VARIABLE
 from mesh.data import Database, Transaction
+from mesh.data.migrations import upgrade
+from mesh.errors import MeshError
 from mesh.ids import uuid7
 from services.notification.webhooks.addresses import Rules
 from services.notification.webhooks.app import Wanted, Webhooks
 from services.notification.webhooks.domain import Delivery, DeliveryState
 from services.notification.webhooks.sealing import Safe
-from tests.fixtures.servers import Postgres, until
+from tests.fixtures.servers import Postgres, PostgresServer, until
 from tests.notification.conftest import EAGER
 from tests.notification.receiver import receiving
 from zoco.order.v1.order_events_pb2 import OrderShipped
@@ -141,3 +144,40 @@ async def test_two_processes_share_the_work_and_send_nothing_twice(place: Place)
             await until(lambda: len(receiver.requests) >= 60, seconds=30)
 
     assert len(receiver.ids) == len(set(receiver.ids)) == 60
+
+
+async def test_a_process_whose_database_was_away_goes_on(pki: Path, tmp_path: Path) -> None:
+    server = PostgresServer(tmp_path / "database")
+    server.start()
+    url = server.url()
+    await asyncio.to_thread(upgrade, "notification", url)
+    database = Database(url, workload="notification")
+    place = Place(database, url, pki, tmp_path)
+    async with receiving() as receiver:
+        webhook, _ = await place.webhooks.create(Wanted(url=receiver.url, event_types=(), enabled=True))
+        await place.tell()
+        with place.process() as process:
+            await until(lambda: receiver.requests, seconds=30)
+            server.stop()
+            await until(lambda: b"cannot be reached" in (tmp_path / "process.log").read_bytes(), seconds=30)
+            server.start()
+            await until(place_takes_orders(place), seconds=30)
+            await until(lambda: len(set(receiver.ids)) == 2, seconds=30)
+            assert process.poll() is None
+    deliveries, _ = await place.webhooks.deliveries(webhook.id, states=(), before=None, limit=10)
+    assert len(deliveries) == 2
+    await database.drain()
+    server.stop()
+
+
+def place_takes_orders(place: Place) -> Callable[[], Awaitable[bool]]:
+    """Tells of one order, once the database takes it."""
+
+    async def told() -> bool:
+        try:
+            await place.tell()
+        except MeshError:
+            return False
+        return True
+
+    return told
