@@ -21,10 +21,10 @@ from services.notification.webhooks.leases import Taken
 from services.notification.webhooks.sealing import CannotOpen, Safe
 from services.notification.webhooks.sender import Attempt, Sender
 
-AT_ONCE: Final = 20
+AT_ONCE: Final = 50
 """How many requests a process has on their way."""
-AT_ONCE_EACH: Final = 4
-"""How many of them go to one webhook, about: a slow one leaves room for others."""
+AT_ONCE_EACH: Final = 10
+"""With so many on their way to one webhook no more are taken for it: a slow one leaves room for others."""
 LOOK_SECONDS: Final = 2.0
 """How long a delivery may wait whose wake was lost, or whose pause is over."""
 LEASE: Final = timedelta(minutes=1)
