@@ -63,7 +63,7 @@ def running_target(settings: LocalSettings, home: Home, canaries: Sequence[str])
 def _own_secrets(home: Home, names: Sequence[str]) -> list[str]:
     """What this home itself keeps in files that only its owner can read."""
     stored = passwords(home, names)
-    own = [stored.postgres, stored.nats, *stored.databases.values(), *stored.brokers.values()]
+    own = [stored.postgres, stored.nats, *stored.databases.values(), *stored.brokers.values(), stored.webhooks]
     return [*own, credentials(home).admin_password]
 
 

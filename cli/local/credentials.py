@@ -1,5 +1,6 @@
-"""Secrets made once a home: the administrator's password, the database roles' and the broker's."""
+"""Secrets made once a home: the administrator's password, those of database and broker, and what seals others."""
 
+import base64
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from cli.local.runfile import damaged
 
 _ADMIN_EMAIL = "admin@zoco.local"
 _BYTES = 24
+_KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Secrets:
     """Each workload's role."""
     brokers: dict[str, str]
     """Each workload's account on the broker."""
+    webhooks: str
+    """What the secrets of webhooks are kept under: base64 of 32 bytes."""
 
 
 def credentials(home: Home) -> Credentials:
@@ -51,7 +55,7 @@ def credentials(home: Home) -> Credentials:
 
 
 def passwords(home: Home, workloads: Sequence[str]) -> Secrets:
-    """Return the passwords of the database, the broker and each workload's accounts; missing ones are made.
+    """Return what processes prove themselves with, and what notification seals with; what is missing is made.
 
     Raises:
         CorruptState: the file is damaged.
@@ -63,6 +67,7 @@ def passwords(home: Home, workloads: Sequence[str]) -> Secrets:
         nats=content["nats"],
         databases=_completed(content.get("databases", {}), workloads),
         brokers=_completed(content.get("brokers", {}), workloads),  # a home of before has none
+        webhooks=content.get("webhooks") or base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode(),  # the same
     )
     if asdict(result) != stored:
         write_private(home.secrets_file, json.dumps(asdict(result), indent=2) + "\n")

@@ -141,7 +141,7 @@ class Shop:
                     "ZOCO_ADMIN_PASSWORD": self.credentials.admin_password,
                 }
             case "notification":
-                return {"ZOCO_MAIL_DIR": str(self.home.mail)}
+                return {"ZOCO_MAIL_DIR": str(self.home.mail), "ZOCO_WEBHOOK_KEYS": self.secrets.webhooks}
             case wellknown.PORTAL:
                 return {
                     "ZOCO_PORTAL_HTTP_LISTEN": f"{LOOPBACK}:{self.ports.page}",

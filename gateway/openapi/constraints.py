@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from buf.validate.validate_pb2 import FieldRules
 from buf.validate.validate_pb2 import field as rules_of
+from mesh.wire import json_duration
 
 Schema = dict[str, Any]
 """A JSON Schema (2020-12), as OpenAPI 3.1 has them."""
@@ -60,6 +61,8 @@ def apply(schema: Schema, found: FieldRules, names: Mapping[int, str] = MappingP
     elif kind == "enum":
         if found.enum.not_in:
             schema["not"] = {"enum": [names[number] for number in found.enum.not_in]}
+    elif kind == "duration":
+        schema["description"] = f"{schema.get('description', '')} {_bounds(found.duration)}".strip()
     elif kind is not None:
         raise UnknownRule(kind)
     for rule in found.cel:
@@ -93,6 +96,17 @@ def _number(found: Message, kind: str) -> Schema:
         else:
             raise UnknownRule(f"{kind}.{rule.name}")
     return schema
+
+
+def _bounds(found: Message) -> str:
+    """Give the bounds of a duration in words: in JSON it is text, which JSON Schema cannot compare."""
+    words = {"gte": "at least", "lte": "at most", "gt": "more than", "lt": "less than"}
+    told = []
+    for rule, value in found.ListFields():
+        if rule.name not in words:
+            raise UnknownRule(f"duration.{rule.name}")
+        told.append(f"{words[rule.name]} {json_duration(value.ToTimedelta())}")
+    return f"{', '.join(told).capitalize()}."
 
 
 def _repeated(schema: Schema, found: FieldRules, names: Mapping[int, str]) -> Schema:

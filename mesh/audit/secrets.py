@@ -11,6 +11,7 @@ from mesh.audit.facts import Connection
 SHAPES: Final = {
     "an access token": (b"eyJ", re.compile(rb"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")),
     "a card token": (b"tok_", re.compile(rb"\btok_\w{4,}")),
+    "a webhook's secret": (b"whsec_", re.compile(rb"\bwhsec_[A-Za-z0-9+/]{32,}")),
 }
 """What is a secret by its shape: the bytes it begins with, by which it is found fast, and what it looks like."""
 

@@ -1,10 +1,10 @@
 """What the notification service counts of its business."""
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class NotificationMetrics:
-    """Notifications and mails.
+    """Notifications, mails and what webhooks are told.
 
     Args:
         registry: the process's registry.
@@ -17,4 +17,22 @@ class NotificationMetrics:
             "Attempts to send a mail, by outcome: sent, retried, given_up.",
             ["outcome"],
             registry=registry,
+        )
+        self.webhook_attempts = Counter(
+            "webhook_attempts_total",
+            "Attempts to tell a webhook something, by outcome: delivered, retried, given_up.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.webhooks_disabled = Counter(
+            "webhooks_disabled_total",
+            "Webhooks that were disabled by what they answered, or did not: GONE, FAILING.",
+            ["reason"],
+            registry=registry,
+        )
+        self.webhook_waiting = Gauge(
+            "webhook_deliveries_waiting", "Deliveries that have not arrived, late ones included.", registry=registry
+        )
+        self.webhook_due = Gauge(
+            "webhook_deliveries_due", "Deliveries that should be sent now, or are late.", registry=registry
         )

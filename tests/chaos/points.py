@@ -123,6 +123,10 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(_around("payment.capture.declined"), "a hold that no longer holds when it is to be taken"),
     **dict.fromkeys(_around("payment.refund.refused"), "a provider that will not give money back"),
     **dict.fromkeys(_around("payment.report"), "a provider's report"),
+    **dict.fromkeys(
+        (*_around("notification.webhook.take", "notification.webhook.note"), "notification.webhook.after_sending"),
+        "somebody outside who wants to hear of orders (tests/notification/test_webhook_crashes.py)",
+    ),
     **dict.fromkeys(_around(*(f"{workload}.set_aside" for workload in CONSUMERS)), "a poison message"),
 }
 """Points that no flow comes by unless something else goes wrong, and what that is."""

@@ -1,5 +1,6 @@
 """The local state on disk: what is secret, what is damaged, what is stale."""
 
+import base64
 import json
 import os
 import signal
@@ -52,6 +53,13 @@ def test_a_home_from_before_there_were_broker_accounts_gets_them(home: Home) -> 
     assert upgraded.brokers.keys() == {"order", "user"}
     assert len({*upgraded.brokers.values(), *upgraded.databases.values()}) == 4
     assert passwords(home, ["order", "user"]) == upgraded
+
+
+def test_a_home_from_before_there_were_webhooks_gets_a_key_for_their_secrets_and_keeps_it(home: Home) -> None:
+    home.secrets_file.write_text(json.dumps({"postgres": "p", "nats": "n", "databases": {}, "brokers": {}}))
+    upgraded = passwords(home, [])
+    assert len(base64.b64decode(upgraded.webhooks)) == 32
+    assert passwords(home, []) == upgraded
 
 
 def test_passwords_without_any_workload_are_kept_too(home: Home) -> None:

@@ -36,8 +36,7 @@ def services() -> dict[str, ServiceDescriptor]:
     found = {}
     for name in {method.service for method in policy().methods.values()}:
         package, _, service = name.rpartition(".")
-        area = package.split(".")[1]
-        module = "auth_service_pb2" if service == "AuthService" else f"{area}_service_pb2"
+        module = f"{service.removesuffix('Service').lower()}_service_pb2"
         found[name] = import_module(f"{package}.{module}").DESCRIPTOR.services_by_name[service]
     return found
 

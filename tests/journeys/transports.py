@@ -252,7 +252,14 @@ def _camel(name: str) -> str:
 def _class(full_name: str) -> type[Message]:
     package, _, _ = full_name.rpartition(".")
     area = package.split(".")[1]
-    for module in (f"{area}_service_pb2", f"{area}_pb2", "auth_service_pb2", "stock_pb2", "report_pb2"):
+    for module in (
+        f"{area}_service_pb2",
+        f"{area}_pb2",
+        "auth_service_pb2",
+        "webhook_service_pb2",
+        "stock_pb2",
+        "report_pb2",
+    ):
         try:
             import_module(f"{package}.{module}")
         except ModuleNotFoundError:

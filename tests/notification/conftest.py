@@ -1,12 +1,14 @@
 """A notification service that runs in the test's process, and the neighbours' events it hears through a real broker."""
 
+import base64
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
@@ -29,6 +31,16 @@ from zoco.order.v1 import order_events_pb2, order_pb2
 from zoco.user.v1 import user_events_pb2, user_pb2
 
 AREAS = ("user", "order", "inventory")
+
+EAGER: Final = {
+    "ZOCO_WEBHOOK_KEYS": base64.b64encode(bytes(32)).decode(),
+    "ZOCO_WEBHOOK_NETWORKS": "127.0.0.0/8",
+    "ZOCO_WEBHOOK_HTTP": "true",
+    "ZOCO_WEBHOOK_TIMEOUT_SECONDS": 1.0,
+    "ZOCO_WEBHOOK_LEASE_SECONDS": 2.0,
+    "ZOCO_WEBHOOK_FIRST_RETRY_SECONDS": 0.1,
+}
+"""Webhooks that may go to receivers of a test, and whose pauses are short."""
 
 
 def now() -> Timestamp:
@@ -132,12 +144,11 @@ class Desk:
         return message
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def desk(
-    postgres_session: Postgres, tmp_path_factory: pytest.TempPathFactory, pki: Path, tokens: Tokens
+@asynccontextmanager
+async def opened(
+    postgres: Postgres, directory: Path, pki: Path, tokens: Tokens, **settings: Any
 ) -> AsyncIterator[Desk]:
-    """One service for the tests of a module; each test has people of its own."""
-    directory = tmp_path_factory.mktemp("notification")
+    """A notification service with a broker of its own, while the block lasts."""
     nats = NatsServer(directory / "nats")
     nats.start()
     bus = NatsBus(nats.url, name="neighbours")
@@ -146,11 +157,33 @@ async def desk(
         await until(lambda: bus.connected)
         for area in AREAS:
             await bus.ensure_stream(area)
-        harness = Harness(postgres_session, nats.url, pki, tokens)
+        harness = Harness(postgres, nats.url, pki, tokens)
         mail = directory / "mail"
-        async with harness.running("notification", build, settings=NotificationSettings, ZOCO_MAIL_DIR=mail) as running:
+        told: dict[str, Any] = {"settings": NotificationSettings, "ZOCO_MAIL_DIR": mail, **settings}
+        async with harness.running("notification", build, **told) as running:
             yield Desk(running, Neighbours(bus), tokens, mail)
     finally:
         await bus.close()
         nats.stop()
-        postgres_session.drop()
+        postgres.drop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def desk(
+    postgres_session: Postgres, tmp_path_factory: pytest.TempPathFactory, pki: Path, tokens: Tokens
+) -> AsyncIterator[Desk]:
+    """One service for the tests of a module; each test has people of its own."""
+    async with opened(postgres_session, tmp_path_factory.mktemp("notification"), pki, tokens) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def eager(
+    postgres_session: Postgres, tmp_path_factory: pytest.TempPathFactory, pki: Path, tokens: Tokens
+) -> AsyncIterator[Desk]:
+    """One service whose webhooks may go to loopback, and that is soon at it again."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("services.notification.webhooks.deliverer.LOOK_SECONDS", 0.05)
+        directory = tmp_path_factory.mktemp("webhooks")
+        async with opened(postgres_session, directory, pki, tokens, **EAGER) as running:
+            yield running

@@ -174,6 +174,29 @@ async def _is_refused(shop: RunningShop, workload: str, act: Callable[[Any], Awa
         await broker.close()
 
 
+@rest_only
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://10.0.0.1/",
+        "https://192.168.1.1/",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://[::1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://[fd00:ec2::254]/",
+        "https://0.0.0.0/",
+        "https://user:password@example.com/",
+        "file:///etc/passwd",
+        "gopher://10.0.0.1:6379/_FLUSHALL",
+        "https://example.com/\r\nhost: inside",
+    ],
+)
+async def test_a_callback_url_that_leads_inside_is_refused(admin: Person, url: str) -> None:
+    with pytest.raises(Refused) as refused:
+        await admin.call("WebhookService.CreateWebhook", {"webhook": {"url": url}})
+    assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+
+
 HTML = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 
 

@@ -1,8 +1,8 @@
 """NetworkPolicies: the connections of the call graph and nothing else.
 
 Each connection is said twice, as egress of the caller and as ingress of the callee, because both ends are denied by
-default. What leaves the cluster (mail, a card provider, a trace collector) is no part of the contract: an installation
-adds it beside these, and policies add up.
+default. What leaves the cluster (mail, webhooks, a card provider, a trace collector) is no part of the contract: an
+installation adds it beside these, and policies add up.
 """
 
 from collections.abc import Mapping

@@ -78,6 +78,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. An adjustment would take stock below zero. `{"available": "3"}`"""
     LAST_ADMIN: _ErrorReason.ValueType  # 57
     """FAILED_PRECONDITION. The only remaining administrator cannot be demoted, disabled or deleted. `{}`"""
+    WEBHOOKS_OFF: _ErrorReason.ValueType  # 58
+    """FAILED_PRECONDITION. This installation has no key under which secrets of webhooks are kept. `{}`"""
     ETAG_STALE: _ErrorReason.ValueType  # 60
     """ABORTED. The etag is not that of the current version; read again. `{"etag": "7"}`"""
     IDEMPOTENT_CALL_RUNNING: _ErrorReason.ValueType  # 61
@@ -166,6 +168,8 @@ STOCK_BELOW_ZERO: ErrorReason.ValueType  # 56
 """FAILED_PRECONDITION. An adjustment would take stock below zero. `{"available": "3"}`"""
 LAST_ADMIN: ErrorReason.ValueType  # 57
 """FAILED_PRECONDITION. The only remaining administrator cannot be demoted, disabled or deleted. `{}`"""
+WEBHOOKS_OFF: ErrorReason.ValueType  # 58
+"""FAILED_PRECONDITION. This installation has no key under which secrets of webhooks are kept. `{}`"""
 ETAG_STALE: ErrorReason.ValueType  # 60
 """ABORTED. The etag is not that of the current version; read again. `{"etag": "7"}`"""
 IDEMPOTENT_CALL_RUNNING: ErrorReason.ValueType  # 61
