@@ -43,6 +43,7 @@ _BY_NAME: Final[Mapping[str, Any]] = {
     "quantity": 1,
     "reason": "found in the other store",
     "tracking_number": "00340434161094015902",
+    "url": "https://hooks.example.com/zoco",
 }
 """What fields hold that are called so, unless their type says more."""
 
@@ -87,7 +88,11 @@ def _one(types: Types, field: Field) -> Any:
         case Field.TYPE_BOOL:
             return True
         case Field.TYPE_STRING:
-            is_id = rules(field).string.uuid or field.name.endswith("_id")
+            found = rules(field)
+            allowed = getattr(found.string, "in") or getattr(found.repeated.items.string, "in")
+            if allowed:
+                return allowed[0]
+            is_id = found.string.uuid or field.name.endswith("_id")
             return _ID if is_id else _BY_NAME.get(field.name, "text")
         case _:
             return _BY_NAME.get(field.name, 1)

@@ -932,6 +932,128 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All webhooks, newest first, without their secrets.
+         * @description For administrators. Safe to repeat. Ends after 5 seconds at the latest.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Makes a webhook. Its secret is in this answer, and in no other.
+         * @description Atomic. A repeat finds the URL taken; where the first answer was lost, RotateWebhookSecret gives a secret. The answer is not kept under an idempotency key, since it holds the secret.
+         *
+         *     For administrators. Not to be repeated blindly. Ends after 5 seconds at the latest.
+         */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One webhook, without its secret.
+         * @description For administrators. Safe to repeat. Ends after 5 seconds at the latest.
+         */
+        get: operations["getWebhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Takes a webhook away, its secrets and the log of its deliveries included. One that is being sent at this moment may still arrive.
+         * @description Atomic. A repeat finds nothing.
+         *
+         *     For administrators. Safe to repeat. Ends after 5 seconds at the latest.
+         */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        /**
+         * Changes the fields in `update_mask`; without a mask, those that are set.
+         * @description What waits for a webhook that is disabled goes out once it is enabled; what happens while it is disabled, it is not told. Enabling one that was disabled since it failed begins anew. Atomic; safe to repeat with an etag.
+         *
+         *     For administrators. Safe to repeat. Ends after 5 seconds at the latest.
+         */
+        patch: operations["updateWebhook"];
+        trace?: never;
+    };
+    "/v1/webhooks/{id}:rotateSecret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives a webhook a new secret, which is in this answer and in no other. Until `overlap` is over, deliveries carry a signature of each of its secrets.
+         * @description Atomic. A repeat makes one more secret; those of before keep their time, so that a lost answer breaks no receiver. At most four secrets are valid at once.
+         *
+         *     For administrators. Not to be repeated blindly. Ends after 5 seconds at the latest.
+         */
+        post: operations["rotateWebhookSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhookId}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a webhook was told of late and what it waits for, newest first. Deliveries are kept for 30 days.
+         * @description For administrators. Safe to repeat. Ends after 5 seconds at the latest.
+         */
+        get: operations["listWebhookDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhookId}/deliveries/{id}:redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sends a delivery again, whatever became of it: at once, and if need be for another day. It keeps its `webhook-id`, so a receiver that has it can tell.
+         * @description Atomic. Safe to repeat: one that waits already is brought forward.
+         *
+         *     For administrators. Safe to repeat. Ends after 5 seconds at the latest.
+         */
+        post: operations["redeliverWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1063,6 +1185,8 @@ export interface components {
         };
         /** @description Nothing. */
         DeleteUserResponse: Record<string, never>;
+        /** @description Nothing. */
+        DeleteWebhookResponse: Record<string, never>;
         /** @description Which order. */
         DeliverOrderRequest: Record<string, never>;
         /** @description Which account. */
@@ -1117,6 +1241,7 @@ export interface components {
              *     - `RESERVATION_RELEASED`: The reservation was released before it was made; it will never be.
              *     - `STOCK_BELOW_ZERO`: An adjustment would take stock below zero.
              *     - `LAST_ADMIN`: The only remaining administrator cannot be demoted, disabled or deleted.
+             *     - `WEBHOOKS_OFF`: This installation has no key under which secrets of webhooks are kept.
              *     - `ETAG_STALE`: The etag is not that of the current version; read again.
              *     - `IDEMPOTENT_CALL_RUNNING`: The first call with this idempotency key is still running; RetryInfo says when to ask again.
              *     - `CONCURRENT_CHANGE`: Somebody else changed the same thing at the same time; try again.
@@ -1132,7 +1257,7 @@ export interface components {
              *     - `INTERNAL_ERROR`: Our fault; the log has the rest under the request id.
              * @enum {string}
              */
-            reason?: "INVALID_FIELD" | "MALFORMED_REQUEST" | "INVALID_PAGE_TOKEN" | "IDEMPOTENCY_KEY_REUSED" | "CURRENCY_MISMATCH" | "TOKEN_MISSING" | "TOKEN_INVALID" | "TOKEN_EXPIRED" | "CREDENTIALS_INVALID" | "REFRESH_TOKEN_INVALID" | "WORKLOAD_UNKNOWN" | "ROLE_REQUIRED" | "CALLER_NOT_ALLOWED" | "NOT_YOURS" | "ACCOUNT_DISABLED" | "NOT_EXPOSED" | "RESOURCE_NOT_FOUND" | "EMAIL_TAKEN" | "NAME_TAKEN" | "INSUFFICIENT_STOCK" | "PAYMENT_DECLINED" | "STATE_CONFLICT" | "REFUND_EXCEEDS_CAPTURED" | "PRODUCT_NOT_SOLD" | "RESERVATION_RELEASED" | "STOCK_BELOW_ZERO" | "LAST_ADMIN" | "ETAG_STALE" | "IDEMPOTENT_CALL_RUNNING" | "CONCURRENT_CHANGE" | "LOGIN_SLOWED" | "RATE_LIMITED" | "OVERLOADED" | "SLOW_READER" | "DEADLINE_OVER" | "DEADLINE_TOO_SHORT" | "DEPENDENCY_UNAVAILABLE" | "DRAINING" | "METHOD_UNKNOWN" | "INTERNAL_ERROR";
+            reason?: "INVALID_FIELD" | "MALFORMED_REQUEST" | "INVALID_PAGE_TOKEN" | "IDEMPOTENCY_KEY_REUSED" | "CURRENCY_MISMATCH" | "TOKEN_MISSING" | "TOKEN_INVALID" | "TOKEN_EXPIRED" | "CREDENTIALS_INVALID" | "REFRESH_TOKEN_INVALID" | "WORKLOAD_UNKNOWN" | "ROLE_REQUIRED" | "CALLER_NOT_ALLOWED" | "NOT_YOURS" | "ACCOUNT_DISABLED" | "NOT_EXPOSED" | "RESOURCE_NOT_FOUND" | "EMAIL_TAKEN" | "NAME_TAKEN" | "INSUFFICIENT_STOCK" | "PAYMENT_DECLINED" | "STATE_CONFLICT" | "REFUND_EXCEEDS_CAPTURED" | "PRODUCT_NOT_SOLD" | "RESERVATION_RELEASED" | "STOCK_BELOW_ZERO" | "LAST_ADMIN" | "WEBHOOKS_OFF" | "ETAG_STALE" | "IDEMPOTENT_CALL_RUNNING" | "CONCURRENT_CHANGE" | "LOGIN_SLOWED" | "RATE_LIMITED" | "OVERLOADED" | "SLOW_READER" | "DEADLINE_OVER" | "DEADLINE_TOO_SHORT" | "DEPENDENCY_UNAVAILABLE" | "DRAINING" | "METHOD_UNKNOWN" | "INTERNAL_ERROR";
             /**
              * @description The logical grouping to which the "reason" belongs. The error domain is typically the registered service name of the tool or product that generates the error. Example: "pubsub.googleapis.com". If the error is generated by some common infrastructure, the error domain must be a globally unique value that identifies the infrastructure. For Google API infrastructure, the error domain is "googleapis.com".
              * @constant
@@ -1405,6 +1530,30 @@ export interface components {
         ListUsersResponse: {
             /** @description Newest first. */
             users: components["schemas"]["User"][];
+            /** @description Empty on the last page. */
+            nextPageToken: string;
+            /**
+             * Format: int32
+             * @description How many there are in all.
+             */
+            totalSize: number;
+        };
+        /** @description A page. */
+        ListWebhookDeliveriesResponse: {
+            /** @description Newest first. */
+            deliveries: components["schemas"]["WebhookDelivery"][];
+            /** @description Empty on the last page. */
+            nextPageToken: string;
+            /**
+             * Format: int32
+             * @description How many there are in all.
+             */
+            totalSize: number;
+        };
+        /** @description A page. */
+        ListWebhooksResponse: {
+            /** @description Newest first. */
+            webhooks: components["schemas"]["Webhook"][];
             /** @description Empty on the last page. */
             nextPageToken: string;
             /**
@@ -1952,6 +2101,8 @@ export interface components {
          * @enum {string}
          */
         ProductState: "STATE_UNSPECIFIED" | "ACTIVE" | "ARCHIVED";
+        /** @description Which delivery. */
+        RedeliverWebhookRequest: Record<string, never>;
         /** @description A refresh token to spend. */
         RefreshRequest: {
             /** @description What Login or the last Refresh gave. */
@@ -2002,6 +2153,11 @@ export interface components {
             productIds: string[];
             /** @description What the provider said, where the card was declined. */
             declineReason: string;
+        };
+        /** @description Which webhook, and how long its old secrets hold. */
+        RotateWebhookSecretRequest: {
+            /** @description How long deliveries are still signed with the secrets of before: a day where it is left out, a week at most, 0 for one that others know. At most 604800s, at least 0s. */
+            overlap?: string;
         };
         /** @description Sales of one interval. */
         SalesPoint: {
@@ -2260,6 +2416,189 @@ export interface components {
             /** @description Where to resume. */
             position: string;
         } & (unknown | unknown | unknown);
+        /** @description An address that hears of orders. docs/webhooks.md tells its owner what comes. */
+        Webhook: {
+            /** @description UUIDv7. */
+            readonly id: string;
+            /** @description Where to: https, without user and fragment. One URL is one webhook. It may hold a token of its owner's, so it is written into no log. */
+            url: string;
+            /** @description Of what: order.placed, order.confirmed, order.rejected, order.cancelled, order.shipped, order.delivered, order.refunded. None: of all, those included that there will be. */
+            eventTypes: string[];
+            /** @description Whether it is told. Always set in answers; left out of a new webhook, it is enabled, left out of an update, it stays as it is. */
+            enabled?: boolean;
+            /** @description Why it is not. */
+            readonly disableReason: components["schemas"]["WebhookDisableReason"];
+            /**
+             * Format: date-time
+             * @description Since when it is not.
+             */
+            readonly disableTime?: string;
+            /**
+             * Format: date-time
+             * @description Since when nothing got through, where the last attempt failed.
+             */
+            readonly failingSinceTime?: string;
+            /** @description What deliveries are signed with, `whsec_` and base64. Only in the answers of CreateWebhook and RotateWebhookSecret; it cannot be read again. */
+            readonly secret: string;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            readonly createTime?: string;
+            /**
+             * Format: date-time
+             * @description When an administrator changed it, or it was disabled.
+             */
+            readonly updateTime?: string;
+            /** @description Its version. Given in an update, it says which version is changed. */
+            etag: string;
+        };
+        /** @description What a webhook is told, or was. */
+        WebhookDelivery: {
+            /** @description UUIDv7. */
+            id: string;
+            /** @description To whom. */
+            webhookId: string;
+            /** @description The event's id: the header `webhook-id`, the same at each attempt and in each redelivery. */
+            eventId: string;
+            /** @description What happened, such as order.confirmed. */
+            eventType: string;
+            /** @description To which order. */
+            orderId: string;
+            /**
+             * Format: int32
+             * @description The order's version after it.
+             */
+            orderVersion: number;
+            /** @description What became of it. */
+            state: components["schemas"]["WebhookDeliveryState"];
+            /**
+             * Format: int32
+             * @description How often it was sent.
+             */
+            attempts: number;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            createTime?: string;
+            /**
+             * Format: date-time
+             * @description When it was last sent, where it was.
+             */
+            attemptTime?: string;
+            /**
+             * Format: date-time
+             * @description When it is sent next, at the earliest, where it waits. A webhook that is failing or disabled makes it later.
+             */
+            nextAttemptTime?: string;
+            /**
+             * Format: date-time
+             * @description When the receiver took it, where it did.
+             */
+            deliverTime?: string;
+            /**
+             * Format: int32
+             * @description What the receiver answered last; 0 where it answered nothing.
+             */
+            responseStatus: number;
+            /** @description Why the last attempt failed, where it did. */
+            error: string;
+        };
+        /**
+         * @description What became of it. Values are the JSON names that clients rely on.
+         *
+         *     - `STATE_UNSPECIFIED`: Not stated.
+         *     - `WAITING`: It is sent, or will be sent again.
+         *     - `DELIVERED`: The receiver answered 2xx.
+         *     - `FAILED`: It was tried for a day in vain. RedeliverWebhook begins anew.
+         * @enum {string}
+         */
+        WebhookDeliveryState: "STATE_UNSPECIFIED" | "WAITING" | "DELIVERED" | "FAILED";
+        /**
+         * @description Why nothing is sent. Values are the JSON names that clients rely on.
+         *
+         *     - `DISABLE_REASON_UNSPECIFIED`: It is enabled.
+         *     - `BY_ADMINISTRATOR`: An administrator said so.
+         *     - `GONE`: It answered 410: it wants no more.
+         *     - `FAILING`: Nothing got through for a day.
+         * @enum {string}
+         */
+        WebhookDisableReason: "DISABLE_REASON_UNSPECIFIED" | "BY_ADMINISTRATOR" | "GONE" | "FAILING";
+        /** @description An address that hears of orders. docs/webhooks.md tells its owner what comes. */
+        WebhookInput: {
+            /** @description UUIDv7. */
+            readonly id?: string;
+            /** @description Where to: https, without user and fragment. One URL is one webhook. It may hold a token of its owner's, so it is written into no log. */
+            url: string;
+            /** @description Of what: order.placed, order.confirmed, order.rejected, order.cancelled, order.shipped, order.delivered, order.refunded. None: of all, those included that there will be. */
+            eventTypes?: ("order.placed" | "order.confirmed" | "order.rejected" | "order.cancelled" | "order.shipped" | "order.delivered" | "order.refunded")[];
+            /** @description Whether it is told. Always set in answers; left out of a new webhook, it is enabled, left out of an update, it stays as it is. */
+            enabled?: boolean;
+            /** @description Why it is not. */
+            readonly disableReason?: components["schemas"]["WebhookDisableReason"];
+            /**
+             * Format: date-time
+             * @description Since when it is not.
+             */
+            readonly disableTime?: string;
+            /**
+             * Format: date-time
+             * @description Since when nothing got through, where the last attempt failed.
+             */
+            readonly failingSinceTime?: string;
+            /** @description What deliveries are signed with, `whsec_` and base64. Only in the answers of CreateWebhook and RotateWebhookSecret; it cannot be read again. */
+            readonly secret?: string;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            readonly createTime?: string;
+            /**
+             * Format: date-time
+             * @description When an administrator changed it, or it was disabled.
+             */
+            readonly updateTime?: string;
+            /** @description Its version. Given in an update, it says which version is changed. */
+            etag?: string;
+        };
+        /** @description An address that hears of orders. docs/webhooks.md tells its owner what comes. */
+        WebhookPatch: {
+            /** @description UUIDv7. */
+            readonly id?: string;
+            /** @description Where to: https, without user and fragment. One URL is one webhook. It may hold a token of its owner's, so it is written into no log. */
+            url?: string;
+            /** @description Of what: order.placed, order.confirmed, order.rejected, order.cancelled, order.shipped, order.delivered, order.refunded. None: of all, those included that there will be. */
+            eventTypes?: ("order.placed" | "order.confirmed" | "order.rejected" | "order.cancelled" | "order.shipped" | "order.delivered" | "order.refunded")[];
+            /** @description Whether it is told. Always set in answers; left out of a new webhook, it is enabled, left out of an update, it stays as it is. */
+            enabled?: boolean;
+            /** @description Why it is not. */
+            readonly disableReason?: components["schemas"]["WebhookDisableReason"];
+            /**
+             * Format: date-time
+             * @description Since when it is not.
+             */
+            readonly disableTime?: string;
+            /**
+             * Format: date-time
+             * @description Since when nothing got through, where the last attempt failed.
+             */
+            readonly failingSinceTime?: string;
+            /** @description What deliveries are signed with, `whsec_` and base64. Only in the answers of CreateWebhook and RotateWebhookSecret; it cannot be read again. */
+            readonly secret?: string;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            readonly createTime?: string;
+            /**
+             * Format: date-time
+             * @description When an administrator changed it, or it was disabled.
+             */
+            readonly updateTime?: string;
+            /** @description Its version. Given in an update, it says which version is changed. */
+            etag?: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -8409,6 +8748,1119 @@ export interface operations {
              * @description - `INVALID_FIELD`: The request breaks a rule of its contract; BadRequest names each field.
              *     - `MALFORMED_REQUEST`: The request could not be decoded.
              *     - `LAST_ADMIN`: The only remaining administrator cannot be demoted, disabled or deleted.
+             *     - `STATE_CONFLICT`: The resource's state does not allow this.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: The call needs an access token and has none.
+             *     - `TOKEN_INVALID`: The access token is not valid: damaged, wrongly signed, for somebody else.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "WWW-Authenticate": components["headers"]["Challenge"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: The subject's role does not reach. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `RESOURCE_NOT_FOUND`: No such resource, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is larger than what is taken. */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is not `application/json`. */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `RATE_LIMITED`: A rate limit is used up; RetryInfo says when to try again.
+             *     - `OVERLOADED`: The process has all the calls it can serve.
+             */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `INTERNAL_ERROR`: Our fault; the log has the rest under the request id. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `DEPENDENCY_UNAVAILABLE`: Something the call needs is not reachable. Nothing was changed, unless `outcome` says `unknown`: then a repeat with the same idempotency key finds out.
+             *     - `DRAINING`: The process is stopping; ask another.
+             */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `DEADLINE_OVER`: The time the caller gave is over. */
+            504: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: {
+                /** @description How many at most (0 = 20, larger than 100 is clamped). */
+                pageSize?: number;
+                /** @description Where the last page ended; bound to the other arguments. */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListWebhooksResponse"];
+                };
+            };
+            /**
+             * @description - `INVALID_FIELD`: The request breaks a rule of its contract; BadRequest names each field.
+             *     - `MALFORMED_REQUEST`: The request could not be decoded.
+             *     - `INVALID_PAGE_TOKEN`: A page token is damaged or belongs to another query.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: The call needs an access token and has none.
+             *     - `TOKEN_INVALID`: The access token is not valid: damaged, wrongly signed, for somebody else.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "WWW-Authenticate": components["headers"]["Challenge"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: The subject's role does not reach. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `RATE_LIMITED`: A rate limit is used up; RetryInfo says when to try again.
+             *     - `OVERLOADED`: The process has all the calls it can serve.
+             */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `INTERNAL_ERROR`: Our fault; the log has the rest under the request id. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `DEPENDENCY_UNAVAILABLE`: Something the call needs is not reachable. Nothing was changed, unless `outcome` says `unknown`: then a repeat with the same idempotency key finds out.
+             *     - `DRAINING`: The process is stopping; ask another.
+             */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `DEADLINE_OVER`: The time the caller gave is over. */
+            504: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "url": "https://hooks.example.com/zoco",
+                 *       "eventTypes": [
+                 *         "order.placed"
+                 *       ],
+                 *       "enabled": true
+                 *     }
+                 */
+                "application/json": components["schemas"]["WebhookInput"];
+            };
+        };
+        responses: {
+            /** @description An address that hears of orders. docs/webhooks.md tells its owner what comes. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /**
+             * @description - `INVALID_FIELD`: The request breaks a rule of its contract; BadRequest names each field.
+             *     - `MALFORMED_REQUEST`: The request could not be decoded.
+             *     - `WEBHOOKS_OFF`: This installation has no key under which secrets of webhooks are kept.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: The call needs an access token and has none.
+             *     - `TOKEN_INVALID`: The access token is not valid: damaged, wrongly signed, for somebody else.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "WWW-Authenticate": components["headers"]["Challenge"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: The subject's role does not reach. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `NAME_TAKEN`: A resource of that name exists. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is larger than what is taken. */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is not `application/json`. */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `RATE_LIMITED`: A rate limit is used up; RetryInfo says when to try again.
+             *     - `OVERLOADED`: The process has all the calls it can serve.
+             */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `INTERNAL_ERROR`: Our fault; the log has the rest under the request id. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `DEPENDENCY_UNAVAILABLE`: Something the call needs is not reachable. Nothing was changed, unless `outcome` says `unknown`: then a repeat with the same idempotency key finds out.
+             *     - `DRAINING`: The process is stopping; ask another.
+             */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `DEADLINE_OVER`: The time the caller gave is over. */
+            504: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description UUIDv7. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An address that hears of orders. docs/webhooks.md tells its owner what comes. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /**
+             * @description - `INVALID_FIELD`: The request breaks a rule of its contract; BadRequest names each field.
+             *     - `MALFORMED_REQUEST`: The request could not be decoded.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: The call needs an access token and has none.
+             *     - `TOKEN_INVALID`: The access token is not valid: damaged, wrongly signed, for somebody else.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "WWW-Authenticate": components["headers"]["Challenge"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: The subject's role does not reach. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `RESOURCE_NOT_FOUND`: No such resource, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `RATE_LIMITED`: A rate limit is used up; RetryInfo says when to try again.
+             *     - `OVERLOADED`: The process has all the calls it can serve.
+             */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `INTERNAL_ERROR`: Our fault; the log has the rest under the request id. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `DEPENDENCY_UNAVAILABLE`: Something the call needs is not reachable. Nothing was changed, unless `outcome` says `unknown`: then a repeat with the same idempotency key finds out.
+             *     - `DRAINING`: The process is stopping; ask another.
+             */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `DEADLINE_OVER`: The time the caller gave is over. */
+            504: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: {
+                /** @description Optional: delete only this version. */
+                etag?: string;
+            };
+            header?: never;
+            path: {
+                /** @description UUIDv7. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Nothing. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeleteWebhookResponse"];
+                };
+            };
+            /**
+             * @description - `INVALID_FIELD`: The request breaks a rule of its contract; BadRequest names each field.
+             *     - `MALFORMED_REQUEST`: The request could not be decoded.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: The call needs an access token and has none.
+             *     - `TOKEN_INVALID`: The access token is not valid: damaged, wrongly signed, for somebody else.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "WWW-Authenticate": components["headers"]["Challenge"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: The subject's role does not reach. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `RESOURCE_NOT_FOUND`: No such resource, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `ETAG_STALE`: The etag is not that of the current version; read again. */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `RATE_LIMITED`: A rate limit is used up; RetryInfo says when to try again.
+             *     - `OVERLOADED`: The process has all the calls it can serve.
+             */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `INTERNAL_ERROR`: Our fault; the log has the rest under the request id. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `DEPENDENCY_UNAVAILABLE`: Something the call needs is not reachable. Nothing was changed, unless `outcome` says `unknown`: then a repeat with the same idempotency key finds out.
+             *     - `DRAINING`: The process is stopping; ask another.
+             */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `DEADLINE_OVER`: The time the caller gave is over. */
+            504: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    updateWebhook: {
+        parameters: {
+            query?: {
+                /** @description Which fields: url, event_types, enabled. */
+                updateMask?: string;
+            };
+            header?: never;
+            path: {
+                /** @description UUIDv7. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "url": "https://hooks.example.com/zoco",
+                 *       "eventTypes": [
+                 *         "order.placed"
+                 *       ],
+                 *       "enabled": true
+                 *     }
+                 */
+                "application/json": components["schemas"]["WebhookPatch"];
+            };
+        };
+        responses: {
+            /** @description An address that hears of orders. docs/webhooks.md tells its owner what comes. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /**
+             * @description - `INVALID_FIELD`: The request breaks a rule of its contract; BadRequest names each field.
+             *     - `MALFORMED_REQUEST`: The request could not be decoded.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: The call needs an access token and has none.
+             *     - `TOKEN_INVALID`: The access token is not valid: damaged, wrongly signed, for somebody else.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "WWW-Authenticate": components["headers"]["Challenge"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: The subject's role does not reach. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `RESOURCE_NOT_FOUND`: No such resource, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `ETAG_STALE`: The etag is not that of the current version; read again.
+             *     - `NAME_TAKEN`: A resource of that name exists.
+             */
+            409: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is larger than what is taken. */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is not `application/json`. */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `RATE_LIMITED`: A rate limit is used up; RetryInfo says when to try again.
+             *     - `OVERLOADED`: The process has all the calls it can serve.
+             */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `INTERNAL_ERROR`: Our fault; the log has the rest under the request id. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `DEPENDENCY_UNAVAILABLE`: Something the call needs is not reachable. Nothing was changed, unless `outcome` says `unknown`: then a repeat with the same idempotency key finds out.
+             *     - `DRAINING`: The process is stopping; ask another.
+             */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `DEADLINE_OVER`: The time the caller gave is over. */
+            504: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    rotateWebhookSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description UUIDv7. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "overlap": "60s"
+                 *     }
+                 */
+                "application/json": components["schemas"]["RotateWebhookSecretRequest"];
+            };
+        };
+        responses: {
+            /** @description An address that hears of orders. docs/webhooks.md tells its owner what comes. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /**
+             * @description - `INVALID_FIELD`: The request breaks a rule of its contract; BadRequest names each field.
+             *     - `MALFORMED_REQUEST`: The request could not be decoded.
+             *     - `STATE_CONFLICT`: The resource's state does not allow this.
+             *     - `WEBHOOKS_OFF`: This installation has no key under which secrets of webhooks are kept.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: The call needs an access token and has none.
+             *     - `TOKEN_INVALID`: The access token is not valid: damaged, wrongly signed, for somebody else.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "WWW-Authenticate": components["headers"]["Challenge"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: The subject's role does not reach. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `RESOURCE_NOT_FOUND`: No such resource, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is larger than what is taken. */
+            413: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The body is not `application/json`. */
+            415: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `RATE_LIMITED`: A rate limit is used up; RetryInfo says when to try again.
+             *     - `OVERLOADED`: The process has all the calls it can serve.
+             */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `INTERNAL_ERROR`: Our fault; the log has the rest under the request id. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `DEPENDENCY_UNAVAILABLE`: Something the call needs is not reachable. Nothing was changed, unless `outcome` says `unknown`: then a repeat with the same idempotency key finds out.
+             *     - `DRAINING`: The process is stopping; ask another.
+             */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `DEADLINE_OVER`: The time the caller gave is over. */
+            504: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listWebhookDeliveries: {
+        parameters: {
+            query?: {
+                /** @description Only those. */
+                state?: components["schemas"]["WebhookDeliveryState"];
+                /** @description How many at most (0 = 20, larger than 100 is clamped). */
+                pageSize?: number;
+                /** @description Where the last page ended; bound to the other arguments. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                /** @description UUIDv7. */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListWebhookDeliveriesResponse"];
+                };
+            };
+            /**
+             * @description - `INVALID_FIELD`: The request breaks a rule of its contract; BadRequest names each field.
+             *     - `MALFORMED_REQUEST`: The request could not be decoded.
+             *     - `INVALID_PAGE_TOKEN`: A page token is damaged or belongs to another query.
+             */
+            400: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: The call needs an access token and has none.
+             *     - `TOKEN_INVALID`: The access token is not valid: damaged, wrongly signed, for somebody else.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "WWW-Authenticate": components["headers"]["Challenge"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: The subject's role does not reach. */
+            403: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `RESOURCE_NOT_FOUND`: No such resource, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `RATE_LIMITED`: A rate limit is used up; RetryInfo says when to try again.
+             *     - `OVERLOADED`: The process has all the calls it can serve.
+             */
+            429: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `INTERNAL_ERROR`: Our fault; the log has the rest under the request id. */
+            500: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /**
+             * @description - `DEPENDENCY_UNAVAILABLE`: Something the call needs is not reachable. Nothing was changed, unless `outcome` says `unknown`: then a repeat with the same idempotency key finds out.
+             *     - `DRAINING`: The process is stopping; ask another.
+             */
+            503: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description - `DEADLINE_OVER`: The time the caller gave is over. */
+            504: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    redeliverWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description UUIDv7. */
+                webhookId: string;
+                /** @description UUIDv7. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["RedeliverWebhookRequest"];
+            };
+        };
+        responses: {
+            /** @description What a webhook is told, or was. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            /**
+             * @description - `INVALID_FIELD`: The request breaks a rule of its contract; BadRequest names each field.
+             *     - `MALFORMED_REQUEST`: The request could not be decoded.
              *     - `STATE_CONFLICT`: The resource's state does not allow this.
              */
             400: {
