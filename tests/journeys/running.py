@@ -86,7 +86,8 @@ class RunningShop:
         return int(status.get(f"{process}.sidecar", status[process])["port"])
 
     def kill(self, process: str) -> int:
-        """Kills a process without a warning; returns the pid it had."""
+        """Kills a process without a warning; returns the pid it had. One that is being started anew is waited for."""
+        wait_for(lambda: self.status()[process]["pid"] is not None, 60, f"process of {process}")
         pid = int(self.status()[process]["pid"])
         os.kill(pid, signal.SIGKILL)
         return pid
