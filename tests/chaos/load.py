@@ -69,7 +69,7 @@ class Load:
 
     @property
     def failed(self) -> Sequence[str]:
-        """Those of them that failed. To be refused for want of room is an answer: more come than this machine serves."""
+        """Those of them that failed. To be refused for want of room is an answer, and no failure."""
         return [each for each in self._ledger.repeated if "OVERLOADED" not in each]
 
     def bear(self, code: grpc.StatusCode) -> None:
