@@ -39,7 +39,8 @@ async def _measure(shop: RunningShop) -> list[Figure]:
 
 
 class UntilConfirmed:
-    """Over REST; what is answered as PENDING is asked for until it is decided, and all of that counts."""
+    """Over REST, as a buyer sees it: who is refused for want of room comes back when they may, and what is PENDING is
+    asked for until it is decided. All of that counts."""
 
     def __init__(self, buyers: Buyers) -> None:
         self._buyers = buyers
@@ -48,7 +49,8 @@ class UntilConfirmed:
     async def create(self, token: str, request: Json) -> Call:
         """Places an order and waits for its end."""
         began = time.perf_counter()
-        call = await self._door.create(token, request)
+        while (call := await self._door.create(token, request)).shed:
+            await asyncio.sleep(call.pushback or 0)
         state = call.state
         while state == "PENDING":
             await asyncio.sleep(POLL_SECONDS)
