@@ -26,6 +26,7 @@ RESULTS: Final = ROOT / ".zoco" / "bench.json"
 BENCHES: Final[Mapping[str, str]] = {
     "pipeline": "tests.bench.pipeline",
     "mtls": "tests.bench.mtls",
+    "edge": "tests.bench.edge",
     "tracing": "tests.bench.tracing",
     "instructions": "tests.bench.instructions",
     "decisions": "tests.bench.decisions",

@@ -40,7 +40,8 @@ async def _measure(shop: RunningShop) -> list[Figure]:
 
 class UntilConfirmed:
     """Over REST, as a buyer sees it: who is refused for want of room comes back when they may, and what is PENDING is
-    asked for until it is decided. All of that counts."""
+    asked for until it is decided. All of that counts.
+    """
 
     def __init__(self, buyers: Buyers) -> None:
         self._buyers = buyers
@@ -49,7 +50,7 @@ class UntilConfirmed:
     async def create(self, token: str, request: Json) -> Call:
         """Places an order and waits for its end."""
         began = time.perf_counter()
-        while (call := await self._door.create(token, request)).shed:
+        while (call := await self._door.create(token, request)).shed:  # noqa: ASYNC110 - it happens in other processes
             await asyncio.sleep(call.pushback or 0)
         state = call.state
         while state == "PENDING":
