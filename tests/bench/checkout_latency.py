@@ -39,8 +39,10 @@ async def _measure(shop: RunningShop) -> list[Figure]:
 
 
 class UntilConfirmed:
-    """Over REST, as a buyer sees it: who is refused for want of room comes back when they may, and what is PENDING is
-    asked for until it is decided. All of that counts.
+    """Over REST, as a buyer sees it.
+
+    Who is refused for want of room comes back when they may, and what is PENDING is asked for until it is decided. All
+    of that counts.
     """
 
     def __init__(self, buyers: Buyers) -> None:
