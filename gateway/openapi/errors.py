@@ -106,7 +106,7 @@ def error_detail(types: Types, schemas: Schemas) -> Schema:
         made["title"] = name
         kinds.append(made)
     reasons = [value.name for value in types.enums[_REASONS].value if value.number]
-    kinds[0]["properties"]["reason"] |= {"enum": reasons, "description": _listed(reasons, types)}
+    kinds[0]["properties"]["reason"] |= {"x-extensible-enum": reasons, "description": _listed(reasons, types)}
     kinds[0]["properties"]["domain"] |= {"const": "zoco"}
     return {"description": "What a program can go by (google/rpc/error_details.proto, AIP-193).", "oneOf": kinds}
 
