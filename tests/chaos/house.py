@@ -12,6 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
+import nats
+
 from cli.local.broker import OPERATOR, nats_url
 from cli.local.home import Home
 from cli.local.ports import Ports
@@ -52,6 +54,8 @@ class House:
     """Whether what is done to it is to be done in a short form."""
     proxies: Mapping[Outside, Proxy] = field(default_factory=dict)
     """What stands before those servers that are not its own."""
+    foreign_broker: str = ""
+    """The URL of a broker that is not its own, by no proxy; empty where the broker is the shop's."""
 
     def sentence(self, point: str) -> None:
         """Tells the process that comes to a point next to die there."""
@@ -120,6 +124,9 @@ class House:
             await asyncio.to_thread(self.shop.wait_until_healthy, settle)
         except AssertionError as ill:
             return Verdict([f"the shop is not healthy again after {settle:.0f} s: {ill}"], time.monotonic() - began)
+        if self.foreign_broker:
+            # The audit asks a broker's monitor what waits there. This one is not the shop's, and has none for it.
+            await _nothing_waits(self.foreign_broker, settle)
         ids = self.shop.home / "acknowledged.txt"
         ids.write_text("".join(f"{each}\n" for each in acknowledged))
         done = await asyncio.to_thread(
@@ -167,9 +174,29 @@ def open_house(
             stack.enter_context(prepare(home))
         try:
             shop.up()
-            yield House(shop, sentences, brief, {what: each.proxy for what, each in outside.items()})
+            broker = outside[Outside.NATS].direct if Outside.NATS in outside else ""
+            yield House(shop, sentences, brief, {what: each.proxy for what, each in outside.items()}, broker)
         finally:
             shop.zoco("down", check=False)
+
+
+async def _nothing_waits(url: str, limit: float) -> None:
+    """Waits until no consumer of a broker has anything to come, at most `limit` seconds; the audit tells if not."""
+    broker = await nats.connect(url)
+    try:
+        streams = broker.jetstream()
+        end = time.monotonic() + limit
+        waiting = 1
+        while waiting and time.monotonic() < end:
+            consumers = [
+                consumer
+                for stream in await streams.streams_info()
+                for consumer in await streams.consumers_info(str(stream.config.name))
+            ]
+            waiting = sum((each.num_pending or 0) + (each.num_ack_pending or 0) for each in consumers)
+            await asyncio.sleep(0.25)
+    finally:
+        await broker.close()
 
 
 def _line(invariant: Mapping[str, Any]) -> str:

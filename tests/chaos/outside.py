@@ -25,6 +25,8 @@ class Proxied:
     proxy: Proxy
     settings: Mapping[str, str]
     """How the shop is told of it."""
+    direct: str
+    """The URL that goes by no proxy."""
 
 
 @contextmanager
@@ -40,7 +42,8 @@ def proxied(what: Outside, directory: Path) -> Iterator[Proxied]:
                 proxy = _before(database.port, stack)
                 # Nobody needs a password on the server of the tests, but a connection string of `zoco up` carries one.
                 url = f"postgresql://{SUPERUSER}@{LOOPBACK}:{proxy.port}/postgres"
-                yield Proxied(proxy, {"DATABASE_URL": url})
+                direct = f"postgresql://{SUPERUSER}@{LOOPBACK}:{database.port}/postgres"
+                yield Proxied(proxy, {"DATABASE_URL": url}, direct)
             case Outside.NATS:
                 broker = NatsServer(directory / what.value)
                 broker.start()
@@ -48,7 +51,7 @@ def proxied(what: Outside, directory: Path) -> Iterator[Proxied]:
                 proxy = _before(broker.port, stack)
                 # Who gives no account is the operator there: what the shop's own broker lets a workload do, other tests
                 # ask (tests/security); here it is about the line.
-                yield Proxied(proxy, {"NATS_URL": f"nats://{LOOPBACK}:{proxy.port}"})
+                yield Proxied(proxy, {"NATS_URL": f"nats://{LOOPBACK}:{proxy.port}"}, broker.url)
             case _:
                 assert_never(what)
 
