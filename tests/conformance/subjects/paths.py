@@ -130,9 +130,9 @@ CASES: Final[list[Case]] = [
         ok({"id": "$product"}),
     ),
     case(
-        "the root is no method",
+        "the root of the API is no method",
         edge("Routes out of the contract: an unknown path is 404"),
-        get("/"),
+        get("/v1"),
         refused(404, "METHOD_UNKNOWN"),
     ),
     case(
