@@ -112,7 +112,7 @@ async def test_a_native_client_gets_the_same_details(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nope", "/v1", "/v1/orders/", "/v1/orders/o1:nope", "/v1/orders/o1/items", "/V1/orders"]
+    "path", ["/nope", "/docs/", "/v1", "/v1/orders/", "/v1/orders/o1:nope", "/v1/orders/o1/items", "/V1/orders"]
 )
 async def test_an_unknown_path_is_404(edge: Edge, path: str) -> None:
     answer = await edge.rest("GET", path)
