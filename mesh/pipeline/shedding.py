@@ -39,11 +39,12 @@ SAMPLES: Final = 4
 SMOOTHING: Final = 0.1
 """Weight of the newest sample in the mean lag that the room for changes follows: it remembers about half a second."""
 
-SHRINK: Final = 0.95
-"""What is left of the room for changes after a sample at which the loop was late: a third after a second."""
+SHRINK: Final = 0.98
+"""What is left of the room for changes after a sample at which the loop was late: two thirds after a second. A burst
+finds nearly all of it; what stays does not."""
 
-GROW: Final = 0.5
-"""How much room comes back with a sample at which it was not: ten changes a second."""
+GROW: Final = 0.2
+"""How much room comes back with a sample at which it was not: four changes a second."""
 
 LEAST_CHANGES: Final = 3
 """How many changes find room however late the loop is: so many keep a process busy."""

@@ -4,7 +4,7 @@ schemathesis makes the calls. Whatever comes, the answer is one the document tel
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from mesh.ids import uuid7
-from tests.journeys.running import RunningShop
+from tests.journeys.running import RunningShop, free_port
 
 DOCUMENT: Final = json.loads((Path(__file__).parents[2] / "generated/openapi/openapi.json").read_text(encoding="utf-8"))
 SCHEMA: Final = schemathesis.openapi.from_dict(DOCUMENT)
@@ -51,10 +51,16 @@ OPERATIONS: Final = [
     if "text/event-stream" not in operation["responses"]["200"]["content"]  # a stream has no end to wait for
 ]
 
-# One mode is enough: what the edge says does not depend on how processes reach each other.
-pytestmark = pytest.mark.parametrize("shop", ["inprocess"], indirect=True)
-
 _calls = 0
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
+    """A shop of its own, in one mode: what is called changes whatever it can reach, other tests' things included."""
+    running = RunningShop(tmp_path_factory.mktemp("called"), free_port())
+    running.up()
+    yield running
+    running.down()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -192,16 +192,16 @@ class Client:
         return (await self.answer(method, request, headers=headers)).body
 
     async def answer(self, method: str, request: Json | None = None, /, *, headers: Json | None = None) -> Answer:
-        """As `call`, with the bytes and headers of the answer. Waits where a rate limit says so."""
+        """As `call`, with the bytes and headers of the answer. Waits where a limit, or a shop that is full, says so."""
         found, sent = self._find(method), self._headers(headers)
         for _ in range(_PATIENCE):
             try:
                 return await self.transport.call(found, request or {}, sent)
             except Refused as refused:
-                if refused.reason != "RATE_LIMITED":
+                if refused.reason not in {"RATE_LIMITED", "OVERLOADED"}:
                     raise
                 await asyncio.sleep(refused.retry_delay)
-        raise AssertionError(f"{method}: a rate limit did not let it through in {_PATIENCE} tries")
+        raise AssertionError(f"{method}: it was not let in in {_PATIENCE} tries")
 
     @asynccontextmanager
     async def watch(self, method: str, request: Json | None = None) -> AsyncIterator[AsyncIterator[Json]]:
