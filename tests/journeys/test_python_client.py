@@ -46,7 +46,7 @@ async def buyer(shop: RunningShop, nobody: grpc.aio.Channel) -> AsyncIterator[gr
 
 
 async def _order(nobody: grpc.aio.Channel, card: str = "tok_visa") -> CreateOrderRequest:
-    found = await ProductServiceStub(nobody).ListProducts(ListProductsRequest(page_size=1))
+    found = await ProductServiceStub(nobody).ListProducts(ListProductsRequest(query="manchego", page_size=1))
     return CreateOrderRequest(
         items=[LineItem(product_id=found.products[0].id, quantity=1)],
         payment_token=card,

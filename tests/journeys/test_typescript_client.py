@@ -40,7 +40,7 @@ def test_the_document_passes_the_strict_rules_of_a_public_linter(node_modules: P
 @pytest.mark.parametrize("shop", ["inprocess"], indirect=True)
 def test_it_buys(node_modules: Path, shop: RunningShop) -> None:
     _run("npm", "run", "build")
-    order, refusal = _run("node", "dist/example.js", f"http://{shop.address}").splitlines()
+    order, refusal = _run("node", "dist/example.js", f"http://{shop.address}", "manchego").splitlines()
     assert json.loads(order)["state"] == "CONFIRMED"
     assert json.loads(refusal) == {"status": 400, "reason": "PAYMENT_DECLINED"}
 

@@ -32,7 +32,7 @@ BESIDE_THE_CONTRACT = {
 """RPCs that the edge answers in `dev` though no contract of ours names them."""
 
 PAGES = {"", "/..", "/docs", "/status", "/openapi.json", "/healthz", "/livez"}
-"""The portal's pages without a slash at their end, and whether the edge itself is alive. `/..` is `/` (RFC 3986, 5.2.4)."""
+"""The portal's pages without a slash at their end, and whether the edge itself is alive; `/..` is `/` (RFC 3986)."""
 
 ODD_PATHS = [
     *("/", "/index.html", "/robots.txt", "/favicon.ico", "/.env", "/.git/config", "/.well-known/openid-configuration"),

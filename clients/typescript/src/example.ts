@@ -1,10 +1,11 @@
-/** Registers, logs in, buys the first product there is, and prints the order: `node dist/example.js http://127.0.0.1:8080`. */
+/** Registers, logs in, buys the first product that is found, and prints the order: `node dist/example.js http://127.0.0.1:8080 teapot`. */
 
 import { randomUUID } from "node:crypto";
 
 import { connect, ZocoError } from "./index.js";
 
 const baseUrl = process.argv[2] ?? "http://127.0.0.1:8080";
+const query = process.argv[3] ?? "";
 const account = { email: `${randomUUID()}@example.com`, password: "correct horse battery staple" };
 
 let token: string | undefined;
@@ -13,7 +14,7 @@ const shop = connect({ baseUrl, token: () => token });
 await shop.POST("/v1/users", { body: { ...account, displayName: "A Buyer" } });
 token = (await shop.POST("/v1/auth:login", { body: account })).data?.accessToken;
 
-const product = (await shop.GET("/v1/products", { params: { query: { pageSize: 1 } } })).data?.products[0];
+const product = (await shop.GET("/v1/products", { params: { query: { query, pageSize: 1 } } })).data?.products[0];
 if (product === undefined) throw new Error("the shop sells nothing");
 
 const order = {
