@@ -4,6 +4,7 @@ schemathesis makes the calls. Whatever comes, the answer is one the document tel
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -105,7 +106,14 @@ def _logged_in(shop: RunningShop, caller: str) -> Mapping[str, str]:
         if caller == "customer":
             email, password = f"{uuid7()}@example.com", PASSWORD
             account = {"email": email, "password": password, "displayName": "A Customer"}
-            client.post("/users", json=account).raise_for_status()
-        answer = client.post("/auth:login", json={"email": email, "password": password})
-        answer.raise_for_status()
-        return {"Authorization": f"Bearer {answer.json()['accessToken']}"}
+            _post(client, "/users", account)
+        tokens = _post(client, "/auth:login", {"email": email, "password": password})
+        return {"Authorization": f"Bearer {tokens['accessToken']}"}
+
+
+def _post(client: httpx.Client, path: str, body: Mapping[str, str]) -> Any:
+    """Posts, and comes back when a limit that the calls before have used up says so."""
+    while (answer := client.post(path, json=body)).status_code == httpx.codes.TOO_MANY_REQUESTS:
+        time.sleep(float(answer.headers["retry-after"]))
+    answer.raise_for_status()
+    return answer.json()
