@@ -22,8 +22,9 @@ from tests.bench.orders import Buyers, Call, Door, RestDoor, arrived, millisecon
 from tests.journeys.running import RunningShop
 
 TIMES: Final = 3.0
-CLIENTS: Final = 32
-"""How many clients bring a door to its capacity."""
+CLIENTS: Final = 8
+"""How many clients bring a door to its capacity: more of them are refused now and then, come back later, and leave it
+idle meanwhile."""
 CAPACITY_SECONDS: Final = 2 * SECONDS
 OVERLOAD_SECONDS: Final = 3.0 if SHORT else 20.0
 REFUSED_WITHIN: Final = 50.0
