@@ -13,6 +13,7 @@ def addresses(home: Home, ports: Ports) -> list[tuple[str, str]]:
         ("REST", f"{edge}/v1"),
         ("gRPC, gRPC-Web", f"{LOOPBACK}:{ports.edge}"),
         ("https", f"https://{LOOPBACK}:{ports.edge_tls}  (certificate authority: {home.pki / 'ca.pem'})"),
+        ("pages", f"{edge}/, {edge}/docs, {edge}/status"),
         ("health", f"{edge}{HEALTH_PAGE}"),
         ("services (mTLS)", ", ".join(f"{name} {port}" for name, port in ports.services.items())),
         ("metrics", ", ".join(f"{name} {port}" for name, port in {**ports.metrics, "audit": ports.audit}.items())),
