@@ -29,12 +29,17 @@ DEFAULT_PORT: Final = 50051
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024
 
-_OPTIONS: Final = (
+CHANNEL_OPTIONS: Final = (
     ("grpc.enable_retries", 1),
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+)
+"""Of every channel, inside the mesh and from outside."""
+
+_OPTIONS: Final = (
+    *CHANNEL_OPTIONS,
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),

@@ -9,11 +9,11 @@ The generated stubs under `zoco` do the rest. Errors come as `mesh.errors.MeshEr
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import grpc
 
-from mesh.channel import MAX_MESSAGE, method_path
+from mesh.channel import CHANNEL_OPTIONS, method_path
 from mesh.errors import said, unanswered
 from mesh.policy import MethodPolicy, Policy, load_policy
 from mesh.service_config import client_service_config
@@ -21,14 +21,6 @@ from mesh.tuning import load_tuning
 
 GiveToken = Callable[[], str | None]
 """Gives the access token of the moment, or None for nobody; asked on every call, so that it may be a fresh one."""
-
-_OPTIONS: Final = (
-    ("grpc.enable_retries", 1),
-    ("grpc.max_receive_message_length", MAX_MESSAGE),
-    ("grpc.max_send_message_length", MAX_MESSAGE),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-)
 
 
 def connect(
@@ -55,7 +47,10 @@ def connect(
     policy = policy or load_policy()
     give = token if callable(token) else lambda: token
     calls = _Calls(policy.methods, give)
-    options = (*_OPTIONS, ("grpc.service_config", json.dumps(client_service_config(policy, load_tuning().retry))))
+    options = (
+        *CHANNEL_OPTIONS,
+        ("grpc.service_config", json.dumps(client_service_config(policy, load_tuning().retry))),
+    )
     interceptors = [_Unary(calls), _Stream(calls)]
     if authority is None:
         return grpc.aio.insecure_channel(address, options=options, interceptors=interceptors)

@@ -67,11 +67,6 @@ class Load:
         """Calls that were not answered at a try, of all customers so far."""
         return self._ledger.repeated
 
-    @property
-    def failed(self) -> Sequence[str]:
-        """Those of them that failed. To be refused for want of room is an answer, and no failure."""
-        return [each for each in self._ledger.repeated if "OVERLOADED" not in each]
-
     def bear(self, code: grpc.StatusCode) -> None:
         """From now on customers repeat what is refused so, too: that it is refused is right, and passes."""
         self._customers.passing.add(code)

@@ -35,7 +35,7 @@ NOTICED: Final = 60.0
 async def rotated(house: House, load: Load, outcome: Outcome) -> None:
     """Replaces the key of tokens, all certificates and their authority; no customer needs a second try."""
     await load.until(BETWEEN)
-    before = len(load.failed)
+    before = len(load.repeated)
     await asyncio.to_thread(house.shop.zoco, "keys", "rotate", "signing")
     newest = signing_keys(Home(house.shop.home).pki / "tokens", LEAD)[-1]
     await asyncio.to_thread(house.shop.zoco, "keys", "rotate", "leaf")
@@ -44,7 +44,7 @@ async def rotated(house: House, load: Load, outcome: Outcome) -> None:
     await asyncio.sleep(max(0.0, until_it_signs) + 1)  # nobody can hasten it: verifiers are given this time
     orders = 3 * BETWEEN
     await load.until(orders)
-    again = load.failed[before:]
+    again = load.repeated[before:]
     outcome.notes.append(f"signing key, certificates and authority, {len(again)} calls tried again")
     outcome.wrong += [f"not answered at the first try: {each}" for each in again]
 

@@ -28,12 +28,12 @@ async def rolling(house: House, load: Load, outcome: Outcome) -> None:
     status = await asyncio.to_thread(_status, house)
     processes = [name for name in status if name.partition(".")[0] in SERVICES]
     await load.until(BETWEEN)
-    before = len(load.failed)
+    before = len(load.repeated)
     for process in processes:
         await asyncio.to_thread(_restart, house, process)
     await load.until(BETWEEN)
-    outcome.notes.append(f"{len(processes)} processes restarted, {len(load.failed) - before} calls tried again")
-    outcome.wrong += [f"not answered at the first try: {each}" for each in load.failed[before:]]
+    outcome.notes.append(f"{len(processes)} processes restarted, {len(load.repeated) - before} calls tried again")
+    outcome.wrong += [f"not answered at the first try: {each}" for each in load.repeated[before:]]
 
 
 def _restart(house: House, process: str) -> None:
