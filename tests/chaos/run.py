@@ -134,10 +134,14 @@ async def _inflict(
     load = Load(customers, ledger, clients=fault.clients, seed=plan.seed)
     try:
         async with load.running():
-            await fault.inflict(house, load, outcome)
+            # Caught in here, so that customers go through to the end of what they began.
+            try:
+                await fault.inflict(house, load, outcome)
+            except Exception as failed:  # noqa: BLE001 - whatever it is, it belongs into the report, and the run goes on
+                outcome.wrong.append(f"{type(failed).__name__}: {failed}")
             if not plan.short:
                 await load.until(ORDERS - (load.acknowledged - before))
-    except* Exception as failed:  # noqa: BLE001 - whatever it is, it belongs into the report, and the run goes on
+    except* Exception as failed:  # noqa: BLE001 - the same, of customers
         outcome.wrong += [f"{type(each).__name__}: {each}" for each in failed.exceptions]
     outcome.seconds = loop.time() - began
     verdict = await house.audit(ledger.order_ids, poison=poison)

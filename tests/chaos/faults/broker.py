@@ -38,9 +38,6 @@ IN_DISORDER: Final = 20
 COPIES: Final = 3
 """How often each of them is told by hand; the relay then tells it once more."""
 
-DEAD_LETTERS: Final = 84
-"""What `poison` leaves behind: four kinds of nonsense for each of 21 subscriptions."""
-
 _CONFIRMED: Final = "SELECT count(*) FROM orders WHERE state NOT IN ('PENDING', 'REJECTED', 'CANCELLED')"
 
 
@@ -135,13 +132,15 @@ def _heard() -> Iterator[str]:
         yield from workload.consumes
 
 
+DEAD_LETTERS: Final = len(NONSENSE) * len(tuple(_heard()))
+"""What `poison` leaves behind: each kind of nonsense for each subscription."""
+
+
 async def poison(house: House, load: Load, outcome: Outcome) -> None:
     """Publishes what is no event wherever somebody listens. Each is set aside with a reason, and holds up nobody."""
     await load.until(BETWEEN)
     before = len(await events.dead_letters(house))
-    expected = {reason: len(list(_heard())) for reason in NONSENSE}
-    if sum(expected.values()) != DEAD_LETTERS:
-        raise AssertionError(f"{sum(expected.values())} dead letters are to be expected now, not {DEAD_LETTERS}")
+    expected = dict.fromkeys(NONSENSE, len(tuple(_heard())))
     subjects = {*_heard(), *events.contract().revoking}
     async with events.broker(house) as broker:
         for make in NONSENSE.values():
