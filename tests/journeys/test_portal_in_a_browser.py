@@ -41,6 +41,11 @@ fetch("/zoco.product.v1.ProductService/ListCategories", {
 """
 """The gRPC-Web protocol (PROTOCOL-WEB.md): a length-prefixed frame each way; trailers come as a frame marked 0x80."""
 
+CUT_OFF = """
+return [...document.querySelectorAll(".scroll")].filter((table) => table.scrollWidth > table.clientWidth);
+"""
+"""Tables of which a part is outside of the window."""
+
 # One mode is enough: what the edge shows does not depend on how processes reach each other.
 pytestmark = pytest.mark.parametrize("shop", ["inprocess"], indirect=True)
 
@@ -100,6 +105,7 @@ def test_every_page_fits_its_window_and_complains_of_nothing(
             _settled(window, path)
             assert not window.get_log("browser"), path  # type: ignore[no-untyped-call]
             assert window.execute_script("return document.documentElement.scrollWidth <= innerWidth"), path
+            assert not window.execute_script(CUT_OFF), path
             background = window.execute_script("return getComputedStyle(document.body).backgroundColor")
             assert (sum(map(int, background[4:-1].split(","))) < 3 * 128) == dark, f"{path}: {background}"
 

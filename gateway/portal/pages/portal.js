@@ -37,7 +37,7 @@ function show(health) {
       cell(service.state, `state ${service.state}`),
       cell(service.state === "NOT_SERVING" ? "" : duration(service.uptimeSeconds)),
       cell(service.version),
-      cell(service.reason),
+      cell(service.reason, "why"),
     );
     return row;
   }));
