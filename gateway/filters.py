@@ -9,6 +9,7 @@ from gateway.contract import Surface
 from gateway.headers import MUTATION, passage
 from gateway.limits import BY_ADDRESS, BY_SUBJECT, Limits, limiter
 from gateway.runtime import EdgeRuntime
+from gateway.violations import VIOLATIONS, naming
 from gateway.xds import Message, extension, typed
 
 HEALTH: Final = "envoy.filters.http.health_check"
@@ -49,6 +50,9 @@ FILTERS: Final = (
     FilterRule(
         BODY_LIMIT, "before anything holds a body: the transcoder's own limit does not bound what streams through"
     ),
+    FilterRule(
+        VIOLATIONS, "before the transcoder: its refusals come back by here, and the compressor has not been yet"
+    ),
     FilterRule(GRPC_WEB, "before the transcoder, which must see gRPC-Web as the gRPC it becomes"),
     FilterRule(TRANSCODER, "from here on REST, gRPC-Web and gRPC all have the path /package.Service/Method"),
     FilterRule(RBAC, "after the transcoder: one rule table serves all three"),
@@ -80,6 +84,7 @@ def http_filters(
         JWT: lambda: authentication(runtime, surface),
         BY_SUBJECT: lambda: limiter(BY_SUBJECT, limits),
         BODY_LIMIT: _body_limit,
+        VIOLATIONS: naming,
         GRPC_WEB: lambda: extension(GRPC_WEB, "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
         TRANSCODER: lambda: transcoder(runtime, {method.service for method in surface.methods if method.routes}),
         RBAC: lambda: authorization(surface, open_paths),

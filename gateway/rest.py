@@ -13,6 +13,7 @@ from gateway.filters import transcoding
 from gateway.headers import MUTATION, rest_answer
 from gateway.limits import counted
 from gateway.templates import PathTemplate, parse_template
+from gateway.violations import named
 from gateway.xds import Message, header_is
 from mesh.policy import HttpRoute, MethodPolicy
 
@@ -49,7 +50,7 @@ def refusal(match: Message, status: int, text: str | None = None) -> Message:
         "match": match,
         "direct_response": {"status": status, **body},
         # It is the same for everybody, and the router's to give: what asks who calls would answer first.
-        "typed_per_filter_config": {**no_token(), **unguarded()},
+        "typed_per_filter_config": {**no_token(), **unguarded(), **(named() if text else {})},
     }
 
 
@@ -60,7 +61,7 @@ def _transcoded(template: PathTemplate, route: HttpRoute, method: MethodPolicy) 
         # Once transcoded, a request is on its gRPC route. (It cannot be a direct response: CORS ignores those.)
         "route": {"cluster": NOWHERE},
         **counted(method.rate_limits),
-        "typed_per_filter_config": {**transcoding(), MUTATION: rest_answer(), **token_wanted(method)},
+        "typed_per_filter_config": {**transcoding(), **named(), MUTATION: rest_answer(), **token_wanted(method)},
     }
 
 

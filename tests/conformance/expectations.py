@@ -84,8 +84,8 @@ def early(status: int) -> Expected:
 
 
 def unreadable(field: str) -> Expected:
-    """400 for what cannot be decoded, with a text that names the field."""
-    return refused(400, "MALFORMED_REQUEST", message=Text(f".*{re.escape(field)}.*"))
+    """400 for what cannot be decoded, with a text that names the field, and a violation that does."""
+    return refused(400, "MALFORMED_REQUEST", message=Text(f".*{re.escape(field)}.*"), field=field)
 
 
 def invalid(field: str) -> Expected:

@@ -46,6 +46,7 @@ def test_filters_stand_in_the_order_of_their_reasons(emitted: dict[str, Any]) ->
         "envoy.filters.http.jwt_authn",
         "rate limit by subject",
         "envoy.filters.http.body_size_limit",
+        "envoy.filters.http.lua",
         "envoy.filters.http.grpc_web",
         "envoy.filters.http.grpc_json_transcoder",
         "envoy.filters.http.rbac",

@@ -106,6 +106,12 @@ CASES: Final[list[Case]] = [
         "a field of a message that is a scalar is unknown", _UNKNOWN, get("/v1/products?query.x=3"), unreadable("query")
     ),
     case(
+        "an unknown name with quotes in it is told as it came",
+        _UNKNOWN,
+        get("/v1/products?a%22%7D%5D%25b%22%20in%20the%20type=3"),
+        unreadable("a%22%7D%5D%25b%22%20in%20the%20type"),
+    ),
+    case(
         "a number that is none is refused, and named",
         edge("REST rules: wrong types"),
         get("/v1/products?pageSize=ten"),
