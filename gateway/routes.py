@@ -70,7 +70,7 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
     return {
         "name": "edge",
         "domains": ["*"],
-        "typed_per_filter_config": {CORS: _cors(runtime)},
+        "typed_per_filter_config": {CORS: _cors(runtime, surface)},
         # Retries after an answer are the client's business.
         "retry_policy": retry_policy(tuning, UNTOUCHED, repeats=2),
         "routes": [
@@ -166,11 +166,13 @@ def _preflight() -> Message:
     }
 
 
-def _cors(runtime: EdgeRuntime) -> Message:
+def _cors(runtime: EdgeRuntime, surface: Surface) -> Message:
+    # Pages are read by GET and gRPC-Web is a POST, whatever the contracts say.
+    verbs = {"GET", "POST"}.union(route.verb for method in surface.methods for route in method.routes)
     return typed(
         "envoy.extensions.filters.http.cors.v3.CorsPolicy",
         allow_origin_string_match=[{"exact": origin} for origin in runtime.origins],
-        allow_methods="GET, POST, PATCH, PUT, DELETE",
+        allow_methods=", ".join(sorted(verbs)),
         allow_headers=", ".join(_CLIENT_HEADERS),
         expose_headers=", ".join(_ANSWER_HEADERS),
         allow_credentials=True,
