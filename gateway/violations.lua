@@ -5,7 +5,8 @@
 -- otherwise stays as it is. What is taken out of the text is escaped already.
 
 local REASON = '"reason":"MALFORMED_REQUEST"}'
-local VIOLATION = ',{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"description":"%s","field":"%s"}]}'
+local VIOLATION = ',{"@type":"type.googleapis.com/google.rpc.BadRequest",'
+  .. '"fieldViolations":[{"description":"%s","field":"%s","reason":""}]}'
 
 -- The path of the field, as the contract spells it, and what is wrong with it; nothing where no field is named.
 local function fault(message)
