@@ -9,8 +9,8 @@ from gateway.contract import Surface
 from gateway.headers import MUTATION, passage
 from gateway.limits import BY_ADDRESS, BY_SUBJECT, Limits, limiter
 from gateway.runtime import EdgeRuntime
-from gateway.violations import VIOLATIONS, naming
-from gateway.xds import Message, extension, typed
+from gateway.violations import VIOLATIONS, violations
+from gateway.xds import Message, extension, resting
 
 HEALTH: Final = "envoy.filters.http.health_check"
 CORS: Final = "envoy.filters.http.cors"
@@ -51,7 +51,7 @@ FILTERS: Final = (
         BODY_LIMIT, "before anything holds a body: the transcoder's own limit does not bound what streams through"
     ),
     FilterRule(
-        VIOLATIONS, "before the transcoder: its refusals come back by here, and the compressor has not been yet"
+        VIOLATIONS, "before the transcoder and after the compressor: it reads refusals of the one, not yet compressed"
     ),
     FilterRule(GRPC_WEB, "before the transcoder, which must see gRPC-Web as the gRPC it becomes"),
     FilterRule(TRANSCODER, "from here on REST, gRPC-Web and gRPC all have the path /package.Service/Method"),
@@ -84,18 +84,13 @@ def http_filters(
         JWT: lambda: authentication(runtime, surface),
         BY_SUBJECT: lambda: limiter(BY_SUBJECT, limits),
         BODY_LIMIT: _body_limit,
-        VIOLATIONS: naming,
+        VIOLATIONS: violations,
         GRPC_WEB: lambda: extension(GRPC_WEB, "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"),
         TRANSCODER: lambda: transcoder(runtime, {method.service for method in surface.methods if method.routes}),
         RBAC: lambda: authorization(surface, open_paths),
         ROUTER: router,
     }
     return [builders[rule.name]() for rule in FILTERS]
-
-
-def transcoding() -> Message:
-    """Give the route's leave to transcode: without it a request passes the transcoder untouched."""
-    return {TRANSCODER: typed("envoy.config.route.v3.FilterConfig", config={}, disabled=False)}
 
 
 def router() -> Message:
@@ -109,7 +104,7 @@ def router() -> Message:
 
 
 def transcoder(runtime: EdgeRuntime, services: Collection[str]) -> Message:
-    """Give the transcoder of some services, by full name; it works only where a route has `transcoding`."""
+    """Give the transcoder of some services, by full name; without the route's leave a request passes it untouched."""
     config = extension(
         TRANSCODER,
         "envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
@@ -135,7 +130,7 @@ def transcoder(runtime: EdgeRuntime, services: Collection[str]) -> Message:
         max_request_body_size=MAX_BODY_BYTES,
         max_response_body_size=MAX_BODY_BYTES,
     )
-    return {**config, "disabled": True}
+    return resting(config)
 
 
 def _health() -> Message:

@@ -10,9 +10,9 @@ from typing import Final
 from gateway.authentication import KEYS
 from gateway.clusters import NOWHERE
 from gateway.contract import Surface
-from gateway.filters import router, transcoder, transcoding
+from gateway.filters import TRANSCODER, router, transcoder
 from gateway.runtime import EdgeRuntime
-from gateway.xds import Message, extension, header_is
+from gateway.xds import Message, awake, extension, header_is
 from mesh.wire import json_duration
 
 CORRELATION: Final = "edge-token-keys"
@@ -67,7 +67,7 @@ def _virtual_host(surface: Surface) -> Message:
     rest = {
         "match": {"path": surface.keys_route.path, "headers": [header_is(":method", "GET")]},
         "route": {"cluster": NOWHERE},
-        "typed_per_filter_config": transcoding(),
+        "typed_per_filter_config": awake(TRANSCODER),
     }
     rpc = {
         "match": {"path": surface.keys.path},

@@ -9,12 +9,12 @@ from gateway.authentication import no_token, token_wanted
 from gateway.authorization import unguarded
 from gateway.clusters import NOWHERE
 from gateway.contract import Surface
-from gateway.filters import transcoding
+from gateway.filters import TRANSCODER
 from gateway.headers import MUTATION, rest_answer
 from gateway.limits import counted
 from gateway.templates import PathTemplate, parse_template
-from gateway.violations import named
-from gateway.xds import Message, header_is
+from gateway.violations import VIOLATIONS
+from gateway.xds import Message, awake, header_is
 from mesh.policy import HttpRoute, MethodPolicy
 
 _JSON: Final = r"(?i)application/json\s*(;.*)?"
@@ -50,7 +50,7 @@ def refusal(match: Message, status: int, text: str | None = None) -> Message:
         "match": match,
         "direct_response": {"status": status, **body},
         # It is the same for everybody, and the router's to give: what asks who calls would answer first.
-        "typed_per_filter_config": {**no_token(), **unguarded(), **(named() if text else {})},
+        "typed_per_filter_config": {**no_token(), **unguarded()},
     }
 
 
@@ -61,7 +61,12 @@ def _transcoded(template: PathTemplate, route: HttpRoute, method: MethodPolicy) 
         # Once transcoded, a request is on its gRPC route. (It cannot be a direct response: CORS ignores those.)
         "route": {"cluster": NOWHERE},
         **counted(method.rate_limits),
-        "typed_per_filter_config": {**transcoding(), **named(), MUTATION: rest_answer(), **token_wanted(method)},
+        "typed_per_filter_config": {
+            **awake(TRANSCODER),
+            **awake(VIOLATIONS),
+            MUTATION: rest_answer(),
+            **token_wanted(method),
+        },
     }
 
 
@@ -85,7 +90,9 @@ def _said_elsewhere(template: PathTemplate, route: HttpRoute, names: Sequence[st
     fields = "|".join(_spellings(name) for name in names)
     regex = rf"[^?]*\?(.*&)?({fields})((\.|%2[eE])[^=&]*)?(=.*|&.*|)"
     text = f"the query says what path or body do: {', '.join(names)}"
-    return refusal({**_path(template), "headers": [header_is(":method", route.verb), _target(regex)]}, 400, text)
+    refused = refusal({**_path(template), "headers": [header_is(":method", route.verb), _target(regex)]}, 400, text)
+    refused["typed_per_filter_config"] |= awake(VIOLATIONS)
+    return refused
 
 
 def _query_beside_everything(template: PathTemplate, route: HttpRoute) -> Message:

@@ -3,23 +3,14 @@
 from pathlib import Path
 from typing import Final
 
-from gateway.xds import Message, extension, typed
+from gateway.xds import Message, extension, resting
 
 VIOLATIONS: Final = "envoy.filters.http.lua"
 
 _SCRIPT: Final = Path(__file__).with_name("violations.lua").read_text()
 
 
-def naming() -> Message:
-    """Give the filter that names the field; it works only where a route has `named`."""
-    config = extension(
-        VIOLATIONS,
-        "envoy.extensions.filters.http.lua.v3.Lua",
-        default_source_code={"inline_string": _SCRIPT},
-    )
-    return {**config, "disabled": True}
-
-
-def named() -> Message:
-    """Give the route's leave to name fields."""
-    return {VIOLATIONS: typed("envoy.config.route.v3.FilterConfig", config={}, disabled=False)}
+def violations() -> Message:
+    """Give the filter that adds them to refusals; where a route has no leave for it, they go out as they are."""
+    script = {"inline_string": _SCRIPT}
+    return resting(extension(VIOLATIONS, "envoy.extensions.filters.http.lua.v3.Lua", default_source_code=script))

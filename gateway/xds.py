@@ -24,6 +24,16 @@ def extension(name: str, message: str, **fields: Any) -> Message:
     return {"name": name, "typed_config": typed(message, **fields)}
 
 
+def resting(filter_config: Message) -> Message:
+    """Give a filter that does nothing but where a route has it `awake`."""
+    return {**filter_config, "disabled": True}
+
+
+def awake(name: str) -> Message:
+    """Give what a route says, in its `typed_per_filter_config`, to have a filter that rests elsewhere."""
+    return {name: typed("envoy.config.route.v3.FilterConfig", config={}, disabled=False)}
+
+
 def socket_address(address: "Address") -> Message:
     """Give a core.v3.Address."""
     return {"socket_address": {"address": address.host, "port_value": address.port}}

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from cryptography import x509
-
-from cli.local.certificates import certificate_pem, new_leaf
+from cli.local.certificates import certificate_pem, certificates_in, new_leaf
 from cli.local.home import Home
 from cli.local.pki import exclusive, files_of
 from cli.local.projection import publish
@@ -89,7 +87,7 @@ async def _outlived(house: House, workload: str) -> datetime:
     for _ in range(2):
         valid_until = _issue(house, workload, datetime.now(UTC), LIFE)
         await asyncio.sleep((valid_until - datetime.now(UTC)).total_seconds() + 1)  # nobody can hasten it
-        if x509.load_pem_x509_certificate(current.read_bytes()).not_valid_after_utc == valid_until:
+        if certificates_in(current)[0].not_valid_after_utc == valid_until:
             return valid_until
     raise AssertionError(f"the certificate of {workload} was renewed twice within {2 * LIFE}")
 

@@ -160,7 +160,7 @@ CASES: Final[list[Case]] = [
         "a variable of the path cannot be said again by the query",
         edge("Routes out of the contract: a query parameter that names a variable of the path"),
         get("/v1/products/$product?id=$second"),
-        refused(400, "MALFORMED_REQUEST"),
+        refused(400, "MALFORMED_REQUEST", field="id"),
     ),
     case(
         "not by its proto name either",
