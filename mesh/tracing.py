@@ -126,7 +126,7 @@ def server_spans(name: str, attributes: Mapping[str, str]) -> OpenSpan:
                 return _Unsampled(trace_id, span_id, TraceFlags.RANDOM_TRACE_ID)
             return ServerSpan(name, SpanContext(trace_id, span_id, False, _ROOT), None, attributes, recorder)
         known = _TRACEPARENT.fullmatch(parent)
-        if known is None or TRACESTATE in headers:
+        if known is None or headers.get(TRACESTATE):  # Envoy sends an empty one, which says nothing
             return unusual(headers)
         trace_id, span_id, flags = int(known[1], 16), random.getrandbits(64), int(known[3], 16) & _ROOT
         if not flags & TraceFlags.SAMPLED:

@@ -6,6 +6,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
+from mesh.spans import ServerSpan
 from mesh.tracing import enter, inject, server_spans
 from tests.mesh.recording import Recording, recording
 
@@ -98,6 +99,13 @@ async def test_what_other_tracers_noted_in_the_trace_goes_on(never: Recording, f
     span = server_spans("m", {})({"traceparent": f"00-{TRACE}-{SPAN}-{flags}", "tracestate": "vendor=1"})
 
     assert (await headers_inside(span))["tracestate"] == "vendor=1"
+
+
+def test_an_empty_trace_state_as_envoy_sends_it_is_none_and_costs_nothing(never: Recording) -> None:
+    span = server_spans("m", {})({"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": ""})
+
+    assert isinstance(span, ServerSpan)  # OpenTelemetry's own takes several times as long to make
+    assert f"{span.get_span_context().trace_id:032x}" == TRACE
 
 
 def test_spans_begun_inside_follow_the_calls(never: Recording) -> None:
