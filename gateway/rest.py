@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
@@ -20,21 +21,47 @@ from mesh.policy import HttpRoute, MethodPolicy
 _JSON: Final = r"(?i)application/json\s*(;.*)?"
 
 
-def rest_routes(surface: Surface) -> Iterator[Message]:
-    """Give the routes of all google.api.http rules: what they take, and per path what they do not."""
-    bindings = [(parse_template(route.path), route, method) for method in surface.methods for route in method.routes]
+@dataclass(frozen=True)
+class _Rule:
+    """One google.api.http rule."""
+
+    template: PathTemplate
+    route: HttpRoute
+    method: MethodPolicy
+
+
+def rest_routes(surface: Surface) -> tuple[list[Message], list[Message]]:
+    """Give the routes of all google.api.http rules: what they take, and per path what they do not.
+
+    Returns:
+        Those of the paths that anybody may read, which can be asked before all others; and the others.
+    """
+    rules = [_Rule(parse_template(route.path), route, method) for method in surface.methods for route in method.routes]
     # Fewer variables first: `/v1/products:batchGet` before `/v1/products/{id}`.
-    bindings.sort(key=lambda binding: (len(binding[0].variables), binding[0].regex, binding[1].verb))
-    for _, group in groupby(bindings, key=lambda binding: binding[0].regex):
+    rules.sort(key=lambda rule: (len(rule.template.variables), rule.template.regex, rule.route.verb))
+    first: list[Message] = []
+    others: list[Message] = []
+    earlier: list[PathTemplate] = []
+    for regex, group in groupby(rules, key=lambda rule: rule.template.regex):
         same_path = list(group)
-        for template, route, method in same_path:
-            if route.body == "*":
-                yield _query_beside_everything(template, route)
-            elif names := [*template.variables, *filter(None, [route.body])]:
-                yield _said_elsewhere(template, route, names)
-            yield _unsupported_type(template, route, takes_json=surface.takes_json(method, route))
-            yield _transcoded(template, route, method)
-        yield wrong_method(_path(same_path[0][0]), [route.verb for _, route, _ in same_path])
+        passed = [template for template in earlier if re.fullmatch(regex, template.example)]
+        ahead = any(rule.method.public_read for rule in same_path) and not passed
+        (first if ahead else others).extend(_path_routes(surface, same_path))
+        if not ahead:
+            earlier.append(same_path[0].template)
+    return first, others
+
+
+def _path_routes(surface: Surface, same_path: Sequence[_Rule]) -> Iterator[Message]:
+    for rule in same_path:
+        template, route, method = rule.template, rule.route, rule.method
+        if route.body == "*":
+            yield _query_beside_everything(template, route)
+        elif names := [*template.variables, *filter(None, [route.body])]:
+            yield _said_elsewhere(template, route, names)
+        yield _unsupported_type(template, route, takes_json=surface.takes_json(method, route))
+        yield _transcoded(template, route, method)
+    yield wrong_method(_path(same_path[0].template), [rule.route.verb for rule in same_path])
 
 
 def wrong_method(match: Message, allowed: Sequence[str]) -> Message:

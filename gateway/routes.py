@@ -67,6 +67,9 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
         surface: what is exposed.
         tuning: how repeats are spaced.
     """
+    # Envoy asks one route after the other, at about 0.15 us each, and twice: what is asked for most stands first.
+    read, written = rest_routes(surface)
+    rpcs = sorted(surface.methods, key=lambda method: not method.public_read)
     return {
         "name": "edge",
         "domains": ["*"],
@@ -79,9 +82,10 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
             _two_tokens(),
             _coded(),
             _compressed(),
-            *map(_exposed, surface.methods),
+            *read,
+            *map(_exposed, rpcs),
             *_portal(runtime),
-            *rest_routes(surface),
+            *written,
             refusal({"prefix": "/"}, 404),
         ],
     }

@@ -121,6 +121,11 @@ class MethodPolicy:
         return self.audience is not Audience.NONE
 
     @property
+    def public_read(self) -> bool:
+        """Whether anybody may call it, and nothing is changed: what a shop is asked for most."""
+        return self.audience is Audience.PUBLIC and self.side_effect_free
+
+    @property
     def needs_user(self) -> bool:
         """Whether an external caller must show an access token."""
         return self.audience in (Audience.USER, Audience.ADMIN)

@@ -14,7 +14,7 @@ from mesh.metrics import Metrics
 from mesh.pipeline.answers import AnswerCache
 from mesh.pipeline.exchange import Exchange, Next, Stage, as_bytes
 from mesh.pipeline.protection import Malformed
-from mesh.policy import Audience, MethodPolicy
+from mesh.policy import MethodPolicy
 
 _PAGED: Final = "page_size"
 """A request that has this field asks for a list (AIP-158)."""
@@ -30,10 +30,7 @@ class NobodysContext:
 def is_cached(policy: MethodPolicy) -> bool:
     """Whether answers of a method are remembered: only those that anybody may have, and that change nothing."""
     return (
-        policy.cache_ttl is not None
-        and policy.audience is Audience.PUBLIC
-        and policy.side_effect_free
-        and not (policy.client_streaming or policy.server_streaming)
+        policy.cache_ttl is not None and policy.public_read and not (policy.client_streaming or policy.server_streaming)
     )
 
 
