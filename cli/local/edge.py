@@ -2,6 +2,7 @@
 
 import os
 from functools import partial
+from urllib.parse import urlsplit
 
 from cli.local.envoy import drain, envoy_program
 from cli.local.home import write_private
@@ -15,6 +16,7 @@ from gateway.runtime import Address, EdgeFiles, EdgeRuntime
 from mesh.policy import DESCRIPTORS, load_policy
 
 _SECRETS = "edge-sds"
+_OTLP_PORT = 4317
 
 
 def edge_process(shop: Shop) -> ProcessSpec:
@@ -66,7 +68,17 @@ def _runtime(shop: Shop) -> EdgeRuntime:
             descriptors=str(DESCRIPTORS),
             keys_socket=str(shop.home.keys_socket),
         ),
+        trace_collector=_collector(shop.settings.otlp_endpoint),
+        trace_ratio=shop.settings.trace_ratio,
         token_issuer=shop.settings.token_issuer,
         token_audience=shop.settings.token_audience,
         origins=("http://localhost:3000", f"http://localhost:{ports.edge}", f"http://{LOOPBACK}:{ports.edge}"),
     )
+
+
+def _collector(endpoint: str | None) -> str | None:
+    """Return where the edge's own spans go, as `host:port`: where everybody's go, but not over TLS."""
+    parts = urlsplit(endpoint or "")
+    if parts.scheme != "http" or not parts.hostname:
+        return None
+    return parts.netloc if parts.port else f"{parts.netloc}:{_OTLP_PORT}"

@@ -157,6 +157,8 @@ def test_a_long_path_still_gets_a_socket() -> None:
         ("ZOCO_EDGE_PORT", "70000", "ZOCO_EDGE_PORT cannot be used: "),
         ("ZOCO_REPLICAS", "product", "ZOCO_REPLICAS cannot be used: .*must read like product=2"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL cannot be used: "),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "OTEL_EXPORTER_OTLP_ENDPOINT cannot be used: .*http://"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2", "OTEL_TRACES_SAMPLER_ARG cannot be used: "),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(

@@ -64,7 +64,7 @@ class RunningShop:
         """The environment that the command line finds this shop by."""
         own = {"ZOCO_HOME": str(self.home), "ZOCO_EDGE_PORT": str(self.edge_port), "MESH": self.mesh}
         if self.collector is not None:
-            own |= {"OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.endpoint, "OTEL_TRACES_SAMPLER_ARG": "0"}
+            own["OTEL_EXPORTER_OTLP_ENDPOINT"] = self.collector.endpoint
         return {**os.environ, **own, **self.settings}
 
     def up(self) -> None:

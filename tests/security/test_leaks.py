@@ -10,6 +10,7 @@ import grpc
 import httpx
 import psycopg
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from psycopg import sql
 
 from mesh.ids import uuid7
@@ -209,6 +210,22 @@ async def test_the_spans_of_a_call_are_collected_at_all(shop: RunningShop, nobod
         return bytes.fromhex(mark) in shop.collector.file.read_bytes()  # type: ignore[union-attr]  # asked above
 
     await eventually(has_come, "span", limit=20)
+
+    def tellers() -> set[str]:
+        # Protobuf merges messages that stand one after the other.
+        told = ExportTraceServiceRequest.FromString(shop.collector.file.read_bytes())  # type: ignore[union-attr]
+        return {
+            attribute.value.string_value
+            for each in told.resource_spans
+            if any(span.trace_id.hex() == mark for scope in each.scope_spans for span in scope.spans)
+            for attribute in each.resource.attributes
+            if attribute.key == "service.name"
+        }
+
+    async def edge_and_service_told() -> bool:
+        return tellers() >= {"edge", "product"}
+
+    await eventually(edge_and_service_told, "spans of edge and service", limit=20)
 
 
 @rest_only
