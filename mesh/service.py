@@ -40,6 +40,7 @@ from mesh.pipeline.exchange import peer_workload
 from mesh.policy import Policy, load_policy
 from mesh.revocation import Revocations
 from mesh.runtime import Build, Runtime, Service, SettingsT
+from mesh.scheduling import run_in_batches
 from mesh.server import MissingHandler, build_server
 from mesh.settings import MeshSettings, load_settings
 from mesh.sidecar import SERVICE, inner_id, workload_behind
@@ -237,6 +238,7 @@ def _exchange(
 
 def run(workload: str, build: Build[SettingsT], *, settings: type[SettingsT]) -> None:
     """Runs a service as a process until SIGTERM or SIGINT. Exit code 2: settings are wrong; 1: it cannot start."""
+    run_in_batches()
     loaded = load_settings(settings)
     json_log = configure_logs(loaded, workload)
     tracing = configure_tracing(loaded, workload)

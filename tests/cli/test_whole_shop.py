@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from cli.local.home import Home
+from mesh.policy import load_policy
 from tests.cli.checkout import Checkout, free_edge_port, lives, until_now
 
 
@@ -54,6 +55,15 @@ def test_every_process_is_healthy(shop: tuple[Checkout, str]) -> None:
     assert [*rows][2:9] == ["user", "product", "inventory", "order", "payment", "notification", "analytics"]
     assert [*rows][9:] == ["portal", "edge", "audit"]
     assert {row["state"] for row in rows.values()} == {"healthy"}
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux knows of batches")
+def test_services_run_in_batches(shop: tuple[Checkout, str]) -> None:
+    rows = processes(shop[0])
+    for name in load_policy().workloads:
+        pid = int(str(rows[name]["pid"]))
+        threads = [int(thread.id) for thread in psutil.Process(pid).threads()]
+        assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}, name
 
 
 def test_the_first_order_works_as_it_is_printed(shop: tuple[Checkout, str]) -> None:
