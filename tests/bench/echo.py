@@ -43,7 +43,7 @@ class EchoServer:
 
     def sample(self) -> Sample:
         """Loads it for a slice, after a moment to warm up."""
-        self._load(f"--duration={SECONDS / 4}s")
+        self._load(f"--duration={SECONDS / 2}s")
         before = self._cpu_seconds()
         count, elapsed = self._load(f"--duration={SECONDS}s")
         spent = self._cpu_seconds() - before

@@ -1,6 +1,6 @@
 """A process that serves a unary echo in one of several ways; the bench compares them.
 
-Handler, event loop and server options are always the same: the ways differ in the interceptor alone.
+Handler, event loop and server options are always the same. All but `bare` run in batches, as services do.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from mesh.metrics import Metrics
 from mesh.pipeline import PipelineCompiler, PipelineInterceptor
 from mesh.pipeline.exchange import peer_workload
 from mesh.policy import load_policy
+from mesh.scheduling import run_in_batches
 from mesh.server import SERVER_OPTIONS
 from mesh.settings import MeshSettings
 from mesh.tokens import KeySet, TokenVerifier
@@ -28,9 +29,9 @@ from mesh.tracing import configure_tracing
 from tests.harness import AUDIENCE, ISSUER
 from tests.mesh.probe import ProbeContract, load_probe
 
-Way = Literal["bare", "pipeline", "stock", "collector"]
-"""Without interceptors; behind the whole pipeline; behind OpenTelemetry's own interceptor and nothing else; and, not
-an echo, where the spans of the others go."""
+Way = Literal["bare", "batched", "pipeline", "stock", "collector"]
+"""Without interceptors, as anybody starts it; the same in batches; behind the whole pipeline; behind OpenTelemetry's
+own interceptor and nothing else; and, not an echo, where the spans of the others go."""
 Transport = Literal["mtls", "plaintext"]
 
 WORKLOAD: Final = "product"
@@ -63,6 +64,8 @@ def main() -> None:
     parser.add_argument("transport", nargs="?", default="plaintext")
     parser.add_argument("--collector")
     chosen = parser.parse_args()
+    if chosen.way != "bare":
+        run_in_batches()
     uvloop.run(_serve(chosen.directory, chosen.way, chosen.transport, chosen.collector))
 
 
@@ -107,7 +110,7 @@ def _interceptors(
             return [PipelineInterceptor(policy.methods, compiler, identify=identify)]
         case "stock":
             return [aio_server_interceptor()]  # type: ignore[no-untyped-call]  # the package has no types
-        case "bare" | "collector":
+        case "bare" | "batched" | "collector":
             return []
 
 

@@ -1,13 +1,18 @@
 """What the edge costs: a read over REST through Envoy against the same read by native gRPC at the service's own door.
 
-The service runs on one core; Envoy, the load and everything else of the shop run on the other. Both ways speak mTLS to
-the service, and the read is GetProduct: the whole pipeline of the service is behind both.
+The service runs on one core; Envoy, the load, database and broker on the other. No other service runs but the one that
+has the keys of tokens. Both ways speak mTLS to
+the service, and the read is GetProduct: the whole pipeline of the service is behind both. Of the traces one in ten is
+recorded and exported, by edge and service alike, as in production.
 """
 
 import json
-import re
+import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,13 +20,17 @@ import httpx
 import psutil
 
 from mesh.policy import DESCRIPTORS
-from tests.bench.echo import CLIENTS, CONNECTIONS, GHZ, LOAD_CORE, ROOT, SERVER_CORE
+from tests.bench.echo import CLIENTS, CONNECTIONS, GHZ, LOAD_CORE, SERVER_CORE
+from tests.bench.echo_server import TRACE_RATIO
 from tests.bench.figure import SECONDS, Figure, Sample, compare, figure
 from tests.bench.orders import open_shop
+from tests.fixtures.spans import SpanCollector
 from tests.journeys.running import RunningShop
 
-HEY: Final = ROOT / ".tools" / "bin" / "hey"
+H2LOAD: Final = "h2load"
 SERVICE: Final = "product"
+NEEDED: Final = f"{SERVICE},user"
+"""The services that run: the one that is read from, and the one whose keys the edge asks for."""
 METHOD: Final = "zoco.product.v1.ProductService.GetProduct"
 ALONE_SECONDS: Final = 3.0
 """How long one client at a time calls, for what a single call takes."""
@@ -36,11 +45,22 @@ def measure() -> Sequence[Figure]:
     Raises:
         FileNotFoundError: A load generator is not there.
     """
-    for tool in (GHZ, HEY):
-        if not tool.exists():
-            raise FileNotFoundError(f"{tool.name}, a load generator, is not in .tools/bin: make tools")
-    with open_shop() as shop:
-        doors = _Doors(shop)
+    if not GHZ.exists():
+        raise FileNotFoundError("ghz, a load generator, is not in .tools/bin: make tools")
+    if shutil.which(H2LOAD) is None:
+        raise FileNotFoundError("h2load, a load generator, is not installed (apt: nghttp2-client)")
+    with (
+        tempfile.TemporaryDirectory(prefix="zoco-bench-") as directory,
+        SpanCollector(Path(directory) / "spans") as collector,
+        open_shop({"OTEL_TRACES_SAMPLER_ARG": str(TRACE_RATIO)}, collector) as shop,
+    ):
+        _pin(os.getpid(), LOAD_CORE)  # the collector is in here
+        product = httpx.get(f"http://{shop.address}/v1/products?pageSize=1").json()["products"][0]["id"]
+        shop.down()
+        needed = replace(shop, settings={**shop.settings, "ZOCO_SERVICES": NEEDED})
+        needed.up()
+        needed.wait_until_healthy()
+        doors = _Doors(needed, product)
         figures = compare(
             "edge",
             ("REST through the edge", doors.sampled(doors.rest)),
@@ -48,8 +68,13 @@ def measure() -> Sequence[Figure]:
             target=0.85,
             aim=0.95,
         )
+        figures += compare(
+            "edge over HTTP/1.1",
+            ("REST through the edge", doors.sampled(doors.rest_over_http1)),
+            ("gRPC at the service", doors.sampled(doors.grpc)),
+        )
         figures += _alone(doors)
-        audit = shop.zoco("audit", "--settle", "30", check=False)
+        audit = needed.zoco("audit", "--settle", "30", check=False)
         if audit.returncode:
             raise RuntimeError(f"the audit after the load is not clean:\n{audit.stdout}")
         return figures
@@ -67,10 +92,9 @@ def _alone(doors: "_Doors") -> list[Figure]:
 class _Doors:
     """Two ways to one read of one product."""
 
-    def __init__(self, shop: RunningShop) -> None:
+    def __init__(self, shop: RunningShop, product: str) -> None:
         self._shop = shop
-        found = httpx.get(f"http://{shop.address}/v1/products?pageSize=1").json()
-        self._product = found["products"][0]["id"]
+        self._product = product
         status = shop.status()
         for process in status.values():
             _pin(int(process["pid"]), LOAD_CORE)
@@ -81,7 +105,7 @@ class _Doors:
         """What loads for a slice, after a moment to warm up, and looks at the service's CPU time meanwhile."""
 
         def sample() -> Sample:
-            load(SECONDS / 4, CLIENTS)
+            load(SECONDS / 2, CLIENTS)
             before = self._cpu_seconds()
             calls, seconds, _ = load(SECONDS, CLIENTS)
             return Sample(calls, seconds, self._cpu_seconds() - before)
@@ -89,18 +113,31 @@ class _Doors:
         return sample
 
     def rest(self, seconds: float, clients: int) -> tuple[int, float, Latency]:
-        """Calls over REST without a pause; how many were answered, in how many seconds, and how fast."""
+        """Calls over REST without a pause, over HTTP/2 as gRPC: as many connections, as many calls at once.
+
+        Returns:
+            How many were answered, in how many seconds, and how fast.
+        """
+        connections = min(CONNECTIONS, clients)
+        return self._rest(seconds, f"--clients={connections}", f"--max-concurrent-streams={clients // connections}")
+
+    def rest_over_http1(self, seconds: float, clients: int) -> tuple[int, float, Latency]:
+        """The same over HTTP/1.1, where each call at once has a connection of its own."""
+        return self._rest(seconds, "--h1", f"--clients={clients}")
+
+    def _rest(self, seconds: float, *how: str) -> tuple[int, float, Latency]:
         url = f"http://{self._shop.address}/v1/products/{self._product}"
-        report = _run(HEY, "-z", f"{seconds}s", "-c", str(clients), "-disable-compression", url)
-        answers = dict(re.findall(r"\[(\d+)\]\s+(\d+) responses", report))
-        if set(answers) != {"200"}:
+        with tempfile.NamedTemporaryFile(mode="r", prefix="zoco-bench-") as log:
+            report = _run(
+                *(H2LOAD, f"--duration={round(seconds * 1000)}ms", "--threads=1", f"--log-file={log.name}", *how, url)
+            )
+            answers = [tuple(map(int, line.split("\t"))) for line in log]
+        # Of each request: when it began, in microseconds since 1970, its status, and for how many it took.
+        if {status for _, status, _ in answers} != {200}:
             raise RuntimeError(f"not every call was answered: {report}")
-        total = float(re.search(r"Total:\s+([\d.]+) secs", report)[1])  # type: ignore[index]  # its own report has it
-        p50, p99 = (
-            float(re.search(rf"{percent}% in ([\d.]+) secs", report)[1]) * 1000  # type: ignore[index]
-            for percent in (50, 99)
-        )
-        return int(answers["200"]), total, (p50, p99)
+        elapsed = max(began + took for began, _, took in answers) - min(began for began, _, _ in answers)
+        times = sorted(took / 1000 for _, _, took in answers)
+        return len(times), elapsed / 1e6, (times[len(times) // 2], times[len(times) * 99 // 100])
 
     def grpc(self, seconds: float, clients: int) -> tuple[int, float, Latency]:
         """The same by gRPC, with the edge's own certificate."""
@@ -125,7 +162,7 @@ class _Doors:
         return float(times.user + times.system)
 
 
-def _run(tool: Path, *arguments: str) -> str:
+def _run(tool: Path | str, *arguments: str) -> str:
     command = ["taskset", "--cpu-list", str(LOAD_CORE), str(tool), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

@@ -10,10 +10,10 @@ SHORT: Final = os.environ.get("BENCH_SHORT", "0") not in {"", "0"}
 """Whether only to show that the measuring works: one short round, too little to judge by."""
 
 ROUNDS: Final = 1 if SHORT else 5
-SLICES: Final = 1 if SHORT else 6
+SLICES: Final = 1 if SHORT else 12
 """How many times each of the two things is measured in a round. They take turns, so that a machine whose speed drifts
 drifts for both."""
-SECONDS: Final = 1.0
+SECONDS: Final = 0.5
 """How long a slice is."""
 
 

@@ -17,6 +17,7 @@ from google.protobuf import json_format
 
 from mesh.credentials import client_credentials
 from mesh.ids import uuid7
+from tests.fixtures.spans import SpanCollector
 from tests.journeys.conftest import PASSWORD, order_of
 from tests.journeys.running import RunningShop, free_port
 from tests.journeys.transports import Json, refusal_of
@@ -170,10 +171,12 @@ class Buyers:
 
 
 @contextmanager
-def open_shop(settings: Mapping[str, str] | None = None) -> Iterator[RunningShop]:
-    """A shop of its own, stopped and deleted at the end."""
+def open_shop(
+    settings: Mapping[str, str] | None = None, collector: SpanCollector | None = None
+) -> Iterator[RunningShop]:
+    """A shop of its own, stopped and deleted at the end; its spans go to the collector, if there is one."""
     with TemporaryDirectory(prefix="zoco-bench-") as directory:
-        shop = RunningShop(Path(directory), free_port(), settings=settings or {})
+        shop = RunningShop(Path(directory), free_port(), collector=collector, settings=settings or {})
         try:
             shop.up()
             shop.wait_until_healthy()
