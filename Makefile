@@ -18,7 +18,6 @@ zoco = if [ -x $(BIN)/zoco ]; then $(BIN)/zoco $(1); else echo "Nothing was ever
 GO_TOOLS := \
 	github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4 \
 	github.com/bojand/ghz/cmd/ghz@v0.120.0 \
-	github.com/rakyll/hey@v0.1.4 \
 	github.com/stripe/stripe-mock@v0.203.0 \
 	github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2@v2.33.0 \
 	github.com/oasdiff/oasdiff@v1.37.0

@@ -88,6 +88,7 @@ STRANGERS: dict[str, Identity] = {
     "SAN with a query": _ours("spiffe://zoco.local/order?x"),
     "SAN that is no SPIFFE id": _ours("https://zoco.local/order"),
     "SAN of a name only": _ours(names=("order",)),
+    "SAN of a name that reads like a SPIFFE id": _ours(names=("spiffe://zoco.local/order",)),
     "no SAN": _ours(),
     "SAN twice": _ours("spiffe://zoco.local/notification", "spiffe://zoco.local/order"),
     "a workload nobody knows": _ours("spiffe://zoco.local/stranger"),
