@@ -44,8 +44,8 @@ def rest_routes(surface: Surface) -> tuple[list[Message], list[Message]]:
     earlier: list[PathTemplate] = []
     for regex, group in groupby(rules, key=lambda rule: rule.template.regex):
         same_path = list(group)
-        passed = [template for template in earlier if re.fullmatch(regex, template.example)]
-        ahead = any(rule.method.public_read for rule in same_path) and not passed
+        would_hide = any(re.fullmatch(regex, template.example) for template in earlier)
+        ahead = any(rule.method.public_read for rule in same_path) and not would_hide
         (first if ahead else others).extend(_path_routes(surface, same_path))
         if not ahead:
             earlier.append(same_path[0].template)

@@ -1,7 +1,7 @@
 """Measures: `make bench`, or `make bench NAME=pipeline`. Prints a table and writes `.zoco/bench.json`.
 
 Nothing else should run on the machine. Every target is a ratio between two things that are run alternately in one
-session, the median of five rounds of six slices; BENCH_SHORT=1 makes one short round, to see that the measuring works.
+session, the median of five rounds of twelve slices; BENCH_SHORT=1 makes one short round, to see that measuring works.
 """
 
 import json

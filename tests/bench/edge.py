@@ -1,9 +1,8 @@
 """What the edge costs: a read over REST through Envoy against the same read by native gRPC at the service's own door.
 
 The service runs on one core; Envoy, the load, database and broker on the other. No other service runs but the one that
-has the keys of tokens. Both ways speak mTLS to
-the service, and the read is GetProduct: the whole pipeline of the service is behind both. Of the traces one in ten is
-recorded and exported, by edge and service alike, as in production.
+has the keys of tokens. Both ways speak mTLS to the service, and the read is GetProduct: the whole pipeline of the
+service is behind both. Of the traces one in ten is recorded and exported, by edge and service alike, as in production.
 """
 
 import json
