@@ -11,7 +11,7 @@ REMEMBERED: Final = 60.0
 class Peers:
     """Reads the SPIFFE ids of callers, of each connection once. One object a server.
 
-    gRPC makes all that a certificate says anew whenever it is asked, which takes a tenth of a call's time. A connection
+    gRPC makes all that a certificate says anew whenever it is asked, which costs as much as many a stage. A connection
     is known by its address together with the names in its certificate: an address alone is used again once its
     connection has ended, and names alone are told without their kind (docs/decisions/036).
     """
