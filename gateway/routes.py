@@ -68,7 +68,7 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
         tuning: how repeats are spaced.
     """
     # Envoy asks one route after the other, at about 0.15 us each, and twice: what is asked for most stands first.
-    read, written = rest_routes(surface)
+    public, others = rest_routes(surface)
     rpcs = sorted(surface.methods, key=lambda method: not method.public_read)
     return {
         "name": "edge",
@@ -82,10 +82,10 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
             _two_tokens(),
             _coded(),
             _compressed(),
-            *read,
+            *public,
             *map(_exposed, rpcs),
             *_portal(runtime),
-            *written,
+            *others,
             refusal({"prefix": "/"}, 404),
         ],
     }

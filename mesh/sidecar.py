@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from mesh.peers import Peers
 from mesh.settings import TRUST_DOMAIN
 
 if TYPE_CHECKING:  # the command line needs the names in here, and should not wait for the pipeline
@@ -49,10 +48,8 @@ def workload_behind(workload: str) -> "Identify":
         rf"URI=spiffe://{re.escape(TRUST_DOMAIN)}/(?P<caller>[a-z][a-z0-9-]*)"
     )
 
-    peers = Peers()
-
     def identify(context: Any, metadata: Mapping[str, str]) -> str | None:
-        if sidecar not in peers.spiffe_ids(context):
+        if sidecar not in context.auth_context().get("peer_spiffe_id", ()):
             return None
         match = element.fullmatch(metadata.get(FORWARDED, ""))
         return match["caller"] if match else None

@@ -12,7 +12,6 @@ from opentelemetry.trace import INVALID_SPAN, Span
 from mesh import ids
 from mesh.call import Call
 from mesh.errors import MeshError
-from mesh.peers import Peers
 from mesh.policy import MethodPolicy
 from mesh.settings import TRUST_DOMAIN
 
@@ -58,25 +57,20 @@ Identify = Callable[[Any, Mapping[str, str]], str | None]
 """Tells which workload calls, from a call's context and metadata; None if it is not known."""
 
 
-def peer_workload() -> Identify:
-    """Gives what tells the pipeline of a server who calls: the workload that the client certificate names, if any."""
-    peers = Peers()
-
-    def identify(context: Any, _: Mapping[str, str]) -> str | None:
-        for identity in peers.spiffe_ids(context):
-            match = _SPIFFE.fullmatch(identity.decode())
-            if match:
-                return match["workload"]
-        return None
-
-    return identify
+def peer_workload(context: Any, _: Mapping[str, str]) -> str | None:
+    """The workload that the client certificate names (SPIFFE id), or None without one."""
+    for identity in context.auth_context().get("peer_spiffe_id", ()):
+        match = _SPIFFE.fullmatch(identity.decode())
+        if match:
+            return match["workload"]
+    return None
 
 
 def open_exchange(
     policy: MethodPolicy,
     request: Any,
     context: Any,
-    identify: Identify,
+    identify: Identify = peer_workload,
     received: Metadata | None = None,
 ) -> Exchange:
     """Reads identity and ids of a call that has just arrived.

@@ -78,7 +78,7 @@ def priority_of(policy: MethodPolicy) -> Priority:
             return Priority.INTERNAL
         case Audience.PUBLIC:
             # Whoever has no account must not crowd out those who have: such changes stand with users' reads.
-            return Priority.PUBLIC_READ if policy.public_read else Priority.USER_READ
+            return Priority.PUBLIC_READ if policy.side_effect_free else Priority.USER_READ
         case Audience.USER | Audience.ADMIN:
             return Priority.USER_READ if policy.side_effect_free else Priority.CHANGE
         case _:
