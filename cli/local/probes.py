@@ -74,12 +74,49 @@ class HttpHealth:
         return None if status == 200 else f"{self._path}: {status}"
 
 
-class EdgeHealth:
-    """Envoy: ready once it takes requests, has found every process behind it healthy, and has the keys of tokens.
+class EnvoyHealth:
+    """Envoy: ready once it takes requests and has found every process that it calls healthy.
 
-    Until its own health checks have passed, it answers 503 for services that serve already; and until it has keys, for
-    calls that bring a token. A service that fails later is reported as itself, not as a fault of the edge.
+    Until its own health checks have passed, it answers 503 for services that serve already. A service that fails later
+    is reported as itself, not as a fault of this Envoy.
     """
+
+    def __init__(self, admin: int, behind: Iterable[str]) -> None:
+        """Ask Envoy's admin port.
+
+        Args:
+            admin: the port.
+            behind: the `host:port` addresses that must be found healthy.
+        """
+        self._admin = admin
+        self._ready = HttpHealth(admin, "/ready")
+        self._unseen = set(behind)
+
+    async def __call__(self) -> str | None:
+        """Return None when requests reach every service, else what is missing."""
+        reason = await self._ready()
+        if reason is not None:
+            return reason
+        try:
+            return await self._missing()
+        except (OSError, HTTPException) as error:
+            return f"the admin page: {str(error) or type(error).__name__}"
+
+    async def _missing(self) -> str | None:
+        if self._unseen:
+            for line in await self._page("/clusters"):
+                fields = line.split("::")
+                if fields[2:] == ["health_flags", "healthy"]:
+                    self._unseen.discard(fields[1])
+        return f"has not reached {', '.join(sorted(self._unseen))} yet" if self._unseen else None
+
+    async def _page(self, path: str) -> list[str]:
+        _, body = await http_request("GET", self._admin, path)
+        return body.decode().splitlines()
+
+
+class EdgeHealth(EnvoyHealth):
+    """The edge: until it has the keys of tokens, too, it answers 503 for calls that bring one."""
 
     def __init__(self, admin: int, behind: Iterable[str], *, keys: bool) -> None:
         """Ask Envoy's admin port.
@@ -89,32 +126,15 @@ class EdgeHealth:
             behind: the `host:port` addresses that must be found healthy.
             keys: whether there is a service that gives the keys.
         """
-        self._admin = admin
-        self._ready = HttpHealth(admin, "/ready")
-        self._unseen = set(behind)
+        super().__init__(admin, behind)
         self._awaits_keys = keys
 
-    async def __call__(self) -> str | None:
-        """Return None when requests reach every service, else what is missing."""
-        reason = await self._ready()
-        if reason is not None or not (self._unseen or self._awaits_keys):
-            return reason
-        try:
-            return await self._missing()
-        except (OSError, HTTPException) as error:
-            return f"the admin page: {str(error) or type(error).__name__}"
-
     async def _missing(self) -> str | None:
-        _, body = await http_request("GET", self._admin, "/clusters")
-        for line in body.decode().splitlines():
-            fields = line.split("::")
-            if fields[2:] == ["health_flags", "healthy"]:
-                self._unseen.discard(fields[1])
-        if self._unseen:
-            return f"has not reached {', '.join(sorted(self._unseen))} yet"
-        if self._awaits_keys:
-            _, body = await http_request("GET", self._admin, "/stats?filter=jwks_fetch_success$")
-            self._awaits_keys = not any(int(line.rpartition(":")[2]) for line in body.decode().splitlines())
+        reason = await super()._missing()
+        if reason is not None or not self._awaits_keys:
+            return reason
+        fetched = await self._page("/stats?filter=jwks_fetch_success$")
+        self._awaits_keys = not any(int(line.rpartition(":")[2]) for line in fetched)
         return "has no keys of tokens yet" if self._awaits_keys else None
 
 

@@ -5,30 +5,32 @@ from cli.local.home import write_private
 from cli.local.inner import inner_directory
 from cli.local.portcheck import LOOPBACK
 from cli.local.ports import Slot
-from cli.local.probes import GrpcHealth, HttpHealth
+from cli.local.probes import EnvoyHealth, GrpcHealth
 from cli.local.process import ProcessSpec
 from cli.local.shop import PROBE_IDENTITY, Shop
 from gateway.identity import IdentityFiles
 from gateway.runtime import Address
 from gateway.sidecar.runtime import SidecarRuntime
+from mesh.policy import Policy, load_policy
 from mesh.sidecar import SIDECAR
 
 
 class SidecarHealth:
-    """An Envoy beside a service: ready once the mesh reaches the service through it, and from then on while it runs.
+    """An Envoy beside a service: ready once the mesh reaches the service through it, and the service its neighbours.
 
-    A service that fails later is reported as itself, not as a fault of its sidecar.
+    From then on it is well while it runs. A service that fails later is reported as itself, not as a fault of a
+    sidecar.
     """
 
-    def __init__(self, admin: HttpHealth, through: GrpcHealth) -> None:
-        """Ask Envoy itself, and the service through it."""
-        self._admin = admin
+    def __init__(self, outward: EnvoyHealth, through: GrpcHealth) -> None:
+        """Ask Envoy itself, which says whether it has reached the neighbours, and the service through it."""
+        self._outward = outward
         self._through = through
         self._passed = False
 
     async def __call__(self) -> str | None:
         """Return None when calls reach the service, else what is missing."""
-        reason = await self._admin()
+        reason = await self._outward()
         if reason is not None or self._passed:
             return reason
         reason = await self._through()
@@ -45,7 +47,6 @@ def sidecar_processes(shop: Shop) -> list[ProcessSpec]:
     """Write the configurations of all sidecars and return how to run them."""
     # Rendering reads every contract: only a start with sidecars pays for that import.
     from gateway.sidecar.bootstrap import render, secret_files  # noqa: PLC0415
-    from mesh.policy import load_policy  # noqa: PLC0415
 
     policy = load_policy()
     processes = []
@@ -63,12 +64,24 @@ def sidecar_processes(shop: Shop) -> list[ProcessSpec]:
                 name=sidecar_name(slot),
                 program=envoy_program(shop.settings, path, workers=1),
                 log=shop.home.log(sidecar_name(slot)),
-                probe=SidecarHealth(HttpHealth(admin, "/ready"), GrpcHealth(port, shop.home.pki / PROBE_IDENTITY)),
+                probe=SidecarHealth(
+                    EnvoyHealth(admin, _neighbours(shop, runtime, policy)),
+                    GrpcHealth(port, shop.home.pki / PROBE_IDENTITY),
+                ),
                 port=port,
                 start_seconds=shop.settings.start_timeout,
             )
         )
     return processes
+
+
+def _neighbours(shop: Shop, runtime: SidecarRuntime, policy: Policy) -> set[str]:
+    """Return where those listen that are started here and that a sidecar's service calls."""
+    # Imported late like the rendering that it belongs to.
+    from gateway.sidecar.outbound import neighbours  # noqa: PLC0415
+
+    called = {address for name in neighbours(policy, runtime.workload) for address in runtime.neighbours[name]}
+    return called & set(shop.addresses())
 
 
 def _runtime(shop: Shop, slot: Slot) -> SidecarRuntime:

@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import pytest
 import pytest_asyncio
 from google.rpc import code_pb2
 
+from cli.local.probes import EnvoyHealth
 from mesh.errors import from_rpc_error
 from mesh.policy import MethodPolicy
 from mesh.sidecar import FORWARDED, SERVICE, SIDECAR
@@ -261,3 +263,25 @@ async def test_the_only_process_is_never_left_alone_but_nobody_there_is_unavaila
     await own.payment.kill()
 
     assert await own.call(AUTHORIZE) == AWAY
+
+
+async def test_it_is_ready_once_it_has_found_every_neighbour(own: Around) -> None:
+    admin = urlsplit(own.sidecar.envoy.admin).port
+    assert admin is not None
+    neighbours = {neighbour.address for neighbour in (own.payment, *own.inventories)}
+    await own.payment.kill()
+
+    async def misses_payment() -> bool:
+        return await EnvoyHealth(admin, neighbours)() == f"has not reached {own.payment.address} yet"
+
+    await until(misses_payment, "payment is found to be away")
+    started_without_payment = EnvoyHealth(admin, neighbours)
+    assert await started_without_payment() is not None
+
+    await own.payment.start()
+
+    async def is_ready() -> bool:
+        return await started_without_payment() is None
+
+    await until(is_ready, "payment is found")
+    assert await own.call(AUTHORIZE) == OK

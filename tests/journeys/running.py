@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from cli.local.control import ask
 from cli.local.home import Home
+from cli.local.running import ports
 from tests.fixtures.spans import SpanCollector
 
 PROJECT = Path(__file__).parents[2]
@@ -84,6 +87,20 @@ class RunningShop:
         """Where the mesh calls a process: its own port, or its sidecar's."""
         status = self.status()
         return int(status.get(f"{process}.sidecar", status[process])["port"])
+
+    def unreached(self) -> list[str]:
+        """Whom the edge or a sidecar has not found healthy, as `cluster at port`: calls to them fail at once."""
+        known = ports(Home(self.home))
+        result = []
+        for admin in (known.edge_admin, *known.sidecar_admin.values()):
+            clusters = httpx.get(f"http://127.0.0.1:{admin}/clusters?format=json").json()["cluster_statuses"]
+            result += [
+                f"{cluster['name']} at {host['address']['socket_address']['port_value']}"
+                for cluster in clusters
+                for host in cluster.get("host_statuses", ())
+                if host["health_status"].get("failed_active_health_check")
+            ]
+        return result
 
     def kill(self, process: str) -> int:
         """Kills a process without a warning; returns the pid it had. One that is being started anew is waited for."""

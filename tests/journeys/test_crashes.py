@@ -100,6 +100,7 @@ async def test_stopped_and_started_again_the_shop_has_everything(
     await asyncio.to_thread(shop.down)
     await asyncio.to_thread(shop.up)
 
+    assert await asyncio.to_thread(shop.unreached) == []
     assert (await buyer.call("OrderService.GetOrder", {"id": order["id"]})) == order
     assert (await _settled(buyer, pending["id"]))["state"] == "CONFIRMED"
     assert await stock_of(admin, product["id"]) == (4, 0, 3)
