@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,17 +16,11 @@ import psutil
 from cli.local.pki import ensure_pki
 from mesh.ids import uuid7
 from tests.bench.echo_server import KEY_SET, METHOD, WORKLOAD, Transport, Way
-from tests.bench.figure import SECONDS, Sample
+from tests.bench.figure import Sample
+from tests.bench.load import GHZ, LOAD_CORE, ROOT, SERVER_CORE, Ghz, ghz_arguments, mutual_tls, observe, on_core
 from tests.harness import Tokens
 from tests.mesh.probe import DESCRIPTORS, compile_probe
 
-ROOT: Final = Path(__file__).parents[2]
-GHZ: Final = ROOT / ".tools" / "bin" / "ghz"
-
-SERVER_CORE: Final = 0
-LOAD_CORE: Final = 1
-CLIENTS: Final = 32
-CONNECTIONS: Final = 4
 CALLER: Final = "edge"
 
 
@@ -42,51 +35,23 @@ class EchoServer:
     token: str
 
     def sample(self) -> Sample:
-        """Loads it for a slice, after a moment to warm up."""
-        self._load(f"--duration={SECONDS / 2}s")
-        before = self._cpu_seconds()
-        count, elapsed = self._load(f"--duration={SECONDS}s")
-        spent = self._cpu_seconds() - before
-        return Sample(count, elapsed, spent)
+        """Loads it for a slice."""
+        sample, _ = observe(lambda: Ghz(*self._arguments()), self.process)
+        return sample
 
     def call(self, times: int) -> None:
         """Calls it so many times."""
-        self._load(f"--total={times}")
-
-    def _cpu_seconds(self) -> float:
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
-
-    def _load(self, extent: str) -> tuple[int, float]:
-        """Calls it without a pause, for a time or a number of times; how many were answered, in how many seconds."""
-        done = subprocess.run(
-            [
-                *_on(LOAD_CORE),
-                *(str(GHZ), f"127.0.0.1:{self.port}", "--format=json", "--duration-stop=wait", "--cpus=1"),
-                *(f"--protoset={self.directory / DESCRIPTORS}", f"--call={METHOD}", '--data={"text": "hello"}'),
-                *("--disable-template-functions", "--disable-template-data"),
-                *("--metadata", json.dumps({"authorization": f"Bearer {self.token}"})),
-                *(extent, f"--concurrency={CLIENTS}", f"--connections={CONNECTIONS}"),
-                *self._credentials(),
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        report = json.loads(done.stdout)
-        answers = report["statusCodeDistribution"]
+        command = [*on_core(LOAD_CORE), str(GHZ), *self._arguments(), f"--total={times}"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        answers = json.loads(done.stdout)["statusCodeDistribution"]
         if set(answers) != {"OK"}:
-            sys.exit(f"not every call was answered: {answers}, {report.get('errorDistribution')}")
-        return report["count"], report["total"] / 1e9
+            sys.exit(f"not every call was answered: {answers}")
 
-    def _credentials(self) -> list[str]:
-        if self.transport == "plaintext":
-            return ["--insecure"]
-        own = self.directory / "pki" / CALLER
-        return [
-            *(f"--cacert={own / 'ca.pem'}", f"--cert={own / 'cert.pem'}", f"--key={own / 'key.pem'}"),
-            f"--cname={WORKLOAD}",
-        ]
+    def _arguments(self) -> list[str]:
+        metadata = f"--metadata={json.dumps({'authorization': f'Bearer {self.token}'})}"
+        own = mutual_tls(self.directory / "pki" / CALLER, WORKLOAD)
+        credentials = ["--insecure"] if self.transport == "plaintext" else own
+        return ghz_arguments(self.port, self.directory / DESCRIPTORS, METHOD, {"text": "hello"}, metadata, *credentials)
 
 
 class EchoServers:
@@ -118,7 +83,7 @@ class EchoServers:
     def _start(self, core: int, *arguments: str, under: Sequence[str] = ()) -> tuple[int, subprocess.Popen[str]]:
         log = self._ended.enter_context((self._directory / f"{'-'.join(arguments[:2])}.log").open("w"))
         process = subprocess.Popen(
-            [*_on(core), *under, sys.executable, "-m", "tests.bench.echo_server", str(self._directory), *arguments],
+            [*on_core(core), *under, sys.executable, "-m", "tests.bench.echo_server", str(self._directory), *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -143,8 +108,3 @@ def echo_servers() -> Iterator[EchoServers]:
         sys.exit("ghz, the load generator, is not in .tools/bin: make tools")
     with tempfile.TemporaryDirectory(prefix="zoco-bench-") as directory, contextlib.ExitStack() as ended:
         yield EchoServers(Path(directory), ended)
-
-
-def _on(core: int) -> list[str]:
-    """What pins a command to a core; nothing where that is not known (macOS)."""
-    return ["taskset", "--cpu-list", str(core)] if shutil.which("taskset") else []
