@@ -13,7 +13,7 @@ from mesh.channel import MAX_MESSAGE
 from mesh.credentials import CONNECTION_AGE, server_credentials
 from mesh.health import Health
 from mesh.pipeline import PipelineCompiler, PipelineInterceptor
-from mesh.pipeline.exchange import Identify, peer_workload
+from mesh.pipeline.exchange import Identify
 from mesh.policy import Audience, MethodPolicy, Policy
 from mesh.reflection import METHOD, REFLECTION_SERVICES, add_reflection
 from mesh.wellknown import HEALTH_SERVICE
@@ -57,7 +57,7 @@ def build_server(
     pki_dir: Path,
     listen: str,
     who: str | None = None,
-    identify: Identify = peer_workload,
+    identify: Identify | None = None,
 ) -> tuple[grpc.aio.Server, int]:
     """Makes the server, bound but not started, and tells its port.
 

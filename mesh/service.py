@@ -36,7 +36,6 @@ from mesh.logs import JsonLog, configure_logs, logger
 from mesh.metrics import Metrics
 from mesh.pipeline import Capacity, PipelineCompiler
 from mesh.pipeline.cache import is_cached
-from mesh.pipeline.exchange import peer_workload
 from mesh.policy import Policy, load_policy
 from mesh.revocation import Revocations
 from mesh.runtime import Build, Runtime, Service, SettingsT
@@ -169,7 +168,7 @@ async def start(
             pki_dir=settings.pki_dir,
             listen=settings.listen,
             who=spiffe_id(workload) if settings.mesh == "inprocess" else inner_id(workload, SERVICE),
-            identify=workload_behind(workload) if settings.mesh == "envoy" else peer_workload,
+            identify=workload_behind(workload) if settings.mesh == "envoy" else None,
         )
         loops: list[Coroutine[Any, Any, None]] = [
             health.watch_probes(),

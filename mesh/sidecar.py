@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from mesh.peers import Peers
 from mesh.settings import TRUST_DOMAIN
 
 if TYPE_CHECKING:  # the command line needs the names in here, and should not wait for the pipeline
@@ -47,9 +48,10 @@ def workload_behind(workload: str) -> "Identify":
         rf"By=spiffe://{re.escape(TRUST_DOMAIN)}/{re.escape(workload)};Hash=[0-9a-f]{{64}};"
         rf"URI=spiffe://{re.escape(TRUST_DOMAIN)}/(?P<caller>[a-z][a-z0-9-]*)"
     )
+    is_sidecar = Peers(lambda ids: sidecar in ids)
 
     def identify(context: Any, metadata: Mapping[str, str]) -> str | None:
-        if sidecar not in context.auth_context().get("peer_spiffe_id", ()):
+        if not is_sidecar.of(context):
             return None
         match = element.fullmatch(metadata.get(FORWARDED, ""))
         return match["caller"] if match else None

@@ -1,7 +1,7 @@
 """What the stages of the pipeline hand to each other: one object a call."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from opentelemetry.trace import INVALID_SPAN, Span
 from mesh import ids
 from mesh.call import Call
 from mesh.errors import MeshError
+from mesh.peers import Peers
 from mesh.policy import MethodPolicy
 from mesh.settings import TRUST_DOMAIN
 
@@ -57,10 +58,15 @@ Identify = Callable[[Any, Mapping[str, str]], str | None]
 """Tells which workload calls, from a call's context and metadata; None if it is not known."""
 
 
-def peer_workload(context: Any, _: Mapping[str, str]) -> str | None:
-    """The workload that the client certificate names (SPIFFE id), or None without one."""
-    for identity in context.auth_context().get("peer_spiffe_id", ()):
-        match = _SPIFFE.fullmatch(identity.decode())
+def peer_workload() -> Identify:
+    """Gives what tells the pipeline of a server who calls: the workload that the client certificate names, if any."""
+    peers = Peers(_workload)
+    return lambda context, _: peers.of(context)
+
+
+def _workload(spiffe_ids: Collection[bytes]) -> str | None:
+    for spiffe_id in spiffe_ids:
+        match = _SPIFFE.fullmatch(spiffe_id.decode())
         if match:
             return match["workload"]
     return None
@@ -70,7 +76,7 @@ def open_exchange(
     policy: MethodPolicy,
     request: Any,
     context: Any,
-    identify: Identify = peer_workload,
+    identify: Identify,
     received: Metadata | None = None,
 ) -> Exchange:
     """Reads identity and ids of a call that has just arrived.

@@ -43,12 +43,12 @@ class PipelineInterceptor(grpc.aio.ServerInterceptor):
         compiler: PipelineCompiler,
         *,
         open_services: frozenset[str] = frozenset(),
-        identify: Identify = peer_workload,
+        identify: Identify | None = None,
     ) -> None:
         self._methods = methods
         self._open_services = open_services
         self._compiler = compiler
-        self._identify = identify
+        self._identify = identify or peer_workload()
         self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(

@@ -19,7 +19,6 @@ from mesh.credentials import server_credentials
 from mesh.logs import JsonLog, configure_logs
 from mesh.metrics import Metrics
 from mesh.pipeline import PipelineCompiler, PipelineInterceptor
-from mesh.pipeline.exchange import peer_workload
 from mesh.policy import load_policy
 from mesh.scheduling import run_in_batches
 from mesh.server import SERVER_OPTIONS
@@ -106,7 +105,7 @@ def _interceptors(
             verifier = TokenVerifier(keys, issuer=ISSUER, audience=AUDIENCE)
             compiler = PipelineCompiler(Metrics(), verifier, json_log=json_log)
             # Without TLS nobody shows a certificate: there the server is told what it would say.
-            identify = peer_workload if transport == "mtls" else lambda _context, _metadata: "edge"
+            identify = None if transport == "mtls" else lambda _context, _metadata: "edge"
             return [PipelineInterceptor(policy.methods, compiler, identify=identify)]
         case "stock":
             return [aio_server_interceptor()]  # type: ignore[no-untyped-call]  # the package has no types

@@ -140,5 +140,11 @@ class _Context:
     def __init__(self, peer: bytes) -> None:
         self._peer = peer
 
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:50000"
+
+    def peer_identities(self) -> list[bytes]:
+        return [self._peer]
+
     def auth_context(self) -> dict[str, list[bytes]]:
         return {"peer_spiffe_id": [self._peer]}
