@@ -14,6 +14,10 @@ _FORBIDDEN_SUFFIXES: Final = ("-bin",)
 # answer such a call INTERNAL, bare. Nothing here reads them.
 _NOT_OF_GRPC: Final = r".*[^0-9a-z_.:\-].*"
 
+NOT_INSIDE: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-envoy-original-method")
+"""What no service is told: which way a client came, some of which only the client says. The address that the edge
+itself has seen stands in x-envoy-external-address."""
+
 _MAX_CORRELATION_ID: Final = 128
 
 _ANSWER: Final = {

@@ -18,7 +18,7 @@ from gateway.authentication import no_token, token_wanted
 from gateway.clusters import NOWHERE, PAGE
 from gateway.contract import Surface
 from gateway.filters import CORS
-from gateway.headers import MUTATION, page_answer
+from gateway.headers import MUTATION, NOT_INSIDE, page_answer
 from gateway.limits import PORTAL_LIMIT, counted
 from gateway.portal.assets import PAGES
 from gateway.rest import refusal, rest_routes, wrong_method
@@ -76,6 +76,7 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
         "typed_per_filter_config": {CORS: _cors(runtime, surface)},
         # Retries after an answer are the client's business.
         "retry_policy": retry_policy(tuning, UNTOUCHED, repeats=2),
+        "request_headers_to_remove": NOT_INSIDE,
         "routes": [
             _preflight(),
             _two_hosts(),

@@ -52,6 +52,19 @@ async def test_identity_headers_of_a_client_do_not_pass(edge: Edge) -> None:
     assert "x-envoy-original-path" not in native.metadata
 
 
+async def test_no_service_is_told_which_way_a_client_came(edge: Edge) -> None:
+    said = {
+        "forwarded": "for=10.1.2.3;proto=https",
+        "x-forwarded-for": "10.1.2.3",
+        "x-forwarded-host": "elsewhere.example",
+        "x-forwarded-proto": "https",
+    }
+    assert (await edge.rest("GET", "/v1/orders/o1", headers=said)).status_code == 200
+    await OrderServiceStub(edge.channel).GetOrder(GetOrderRequest(id="o1"), metadata=tuple(said.items()))
+    for call in edge.neighbours["order"].calls:
+        assert not call.metadata.keys() & {*said, "x-envoy-original-method"}
+
+
 async def test_what_a_client_may_say_passes(edge: Edge) -> None:
     said = {"authorization": f"Bearer {edge.tokens.customer()}", "idempotency-key": "k1", "x-anything": "1"}
     await edge.rest("GET", "/v1/orders/o1", headers=said)
