@@ -15,8 +15,7 @@ _FORBIDDEN_SUFFIXES: Final = ("-bin",)
 _NOT_OF_GRPC: Final = r".*[^0-9a-z_.:\-].*"
 
 NOT_INSIDE: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-envoy-original-method")
-"""What no service is told: which way a client came, some of which only the client says. The address that the edge
-itself has seen stands in x-envoy-external-address."""
+"""What the edge keeps to itself: which way a client came. Services do not ask, and part of it only the client says."""
 
 _MAX_CORRELATION_ID: Final = 128
 

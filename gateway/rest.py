@@ -71,7 +71,7 @@ def wrong_method(match: Message, allowed: Sequence[str]) -> Message:
 
 
 def refusal(match: Message, status: int, text: str | None = None) -> Message:
-    """Give a route that answers with an error; its body is made in `replies`, which may use the text."""
+    """Give a route that answers by itself; the body of an error is made in `replies`, which may use the text."""
     body = {"body": {"inline_string": text}} if text else {}
     return {
         "match": match,

@@ -78,7 +78,7 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
         "retry_policy": retry_policy(tuning, UNTOUCHED, repeats=2),
         "request_headers_to_remove": NOT_INSIDE,
         "routes": [
-            _preflight(),
+            *_preflights(runtime),
             _two_hosts(),
             _two_tokens(),
             _coded(),
@@ -161,14 +161,21 @@ def _compressed() -> Message:
     return {**refused, "response_headers_to_add": [taken]}
 
 
-def _preflight() -> Message:
-    # Answered by the CORS filter, which works only where a route leads to a cluster.
-    asks = [{"name": name, "present_match": True} for name in ("origin", "access-control-request-method")]
-    return {
-        "name": "preflight",
-        "match": {"prefix": "/", "headers": [header_is(":method", "OPTIONS"), *asks]},
-        "route": {"cluster": NOWHERE},
-    }
+def _preflights(runtime: EdgeRuntime) -> Iterator[Message]:
+    """Give the answers to what browsers ask before a page calls another origin (Fetch, CORS-preflight request).
+
+    For an allowed origin the CORS filter answers, which works only where a route leads to a cluster. It would answer
+    others, too, and tell them that credentials are welcome; they are told nothing.
+    """
+    asks = [header_is(":method", "OPTIONS"), {"name": "access-control-request-method", "present_match": True}]
+    for origin in runtime.origins:
+        yield {
+            "name": "preflight",
+            "match": {"prefix": "/", "headers": [*asks, header_is("origin", origin)]},
+            "route": {"cluster": NOWHERE},
+        }
+    elsewhere = {"prefix": "/", "headers": [*asks, {"name": "origin", "present_match": True}]}
+    yield {**refusal(elsewhere, 200), "name": "preflight from elsewhere"}
 
 
 def _cors(runtime: EdgeRuntime, surface: Surface) -> Message:
@@ -182,6 +189,4 @@ def _cors(runtime: EdgeRuntime, surface: Surface) -> Message:
         expose_headers=", ".join(_ANSWER_HEADERS),
         allow_credentials=True,
         max_age="600",
-        # A preflight from elsewhere gets an answer too, but one that allows nothing.
-        forward_not_matching_preflights=False,
     )

@@ -14,12 +14,13 @@ from gateway.sidecar.runtime import SidecarRuntime
 from mesh.policy import Policy, load_policy
 from mesh.sidecar import SIDECAR
 
+_PATIENCE = 1.0
+
 
 class SidecarHealth:
     """An Envoy beside a service: ready once the mesh reaches the service through it, and the service its neighbours.
 
-    From then on it is well while it runs. A service that fails later is reported as itself, not as a fault of a
-    sidecar.
+    From then on it is well while Envoy is: a service that fails later is reported as itself.
     """
 
     def __init__(self, outward: EnvoyHealth, through: GrpcHealth) -> None:
@@ -45,12 +46,15 @@ def sidecar_name(slot: Slot) -> str:
 
 def sidecar_processes(shop: Shop) -> list[ProcessSpec]:
     """Write the configurations of all sidecars and return how to run them."""
+    slots = shop.behind_sidecars()
+    if not slots:
+        return []
     # Rendering reads every contract: only a start with sidecars pays for that import.
     from gateway.sidecar.bootstrap import render, secret_files  # noqa: PLC0415
 
     policy = load_policy()
     processes = []
-    for slot in shop.behind_sidecars():
+    for slot in slots:
         runtime = _runtime(shop, slot)
         path = shop.home.config / sidecar_name(slot) / "envoy.json"
         files = {str(path): render(runtime, policy, shop.tuning), **secret_files(runtime)}
@@ -69,7 +73,8 @@ def sidecar_processes(shop: Shop) -> list[ProcessSpec]:
                     GrpcHealth(port, shop.home.pki / PROBE_IDENTITY),
                 ),
                 port=port,
-                start_seconds=shop.settings.start_timeout,
+                # Of all that wait for a service that does not get well, the service itself is reported.
+                start_seconds=shop.settings.start_timeout + _PATIENCE,
             )
         )
     return processes

@@ -59,7 +59,7 @@ def listener(
         early_header_mutation_extensions=[_arrival()],
         access_log=[_calls(workload, name)],
         server_name=f"{workload}-sidecar",
-        # Ids and addresses are those that the edge has set: everybody here is inside.
+        # Ids are those that the edge has set, and nobody inside is told where a client is.
         generate_request_id=False,
         use_remote_address=False,
         skip_xff_append=True,

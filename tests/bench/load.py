@@ -1,7 +1,7 @@
 """Loads of one method from outside, by public load generators, and what a server does under them.
 
 Looked at are calls on connections that stand, as they do between services for minutes, after a moment to warm up: a
-handshake takes as long as several calls, and a slice of half a second would count it into each of them.
+handshake takes as long as several calls, and would weigh on the few that a slice of half a second has.
 """
 
 import json
@@ -60,8 +60,11 @@ class Load(Protocol):
     def ended(self) -> bool:
         """Whether it is no longer at it."""
 
-    def stop(self) -> Sequence[Answer]:
-        """Ends it; what was answered since it began."""
+    def stop(self) -> None:
+        """Ends it."""
+
+    def answers(self) -> Sequence[Answer]:
+        """What was answered from its beginning until it was stopped."""
 
 
 class Ghz:
@@ -74,20 +77,24 @@ class Ghz:
     good = "OK"
 
     def __init__(self, *arguments: str) -> None:
-        command = [*on_core(LOAD_CORE), str(GHZ), *arguments, f"--duration={LONGEST}s", "--total=100000000"]
+        command = [*on_core(LOAD_CORE), str(GHZ), *arguments, f"--duration={LONGEST}s"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._report = ""
 
     def ended(self) -> bool:
         """Whether it is no longer at it."""
         return self._process.poll() is not None
 
-    def stop(self) -> Sequence[Answer]:
-        """Ends it; what was answered since it began."""
+    def stop(self) -> None:
+        """Ends it."""
         self._process.send_signal(signal.SIGINT)
-        report, _ = self._process.communicate()
+        self._report, _ = self._process.communicate()
+
+    def answers(self) -> Sequence[Answer]:
+        """What was answered from its beginning until it was stopped."""
         return [
             Answer(datetime.fromisoformat(each["timestamp"]).timestamp(), each["latency"] / 1e9, each["status"])
-            for each in json.loads(report)["details"]
+            for each in json.loads(self._report)["details"]
         ]
 
 
@@ -142,10 +149,13 @@ class H2load:
         """Whether it is no longer at it."""
         return self._process.poll() is not None
 
-    def stop(self) -> Sequence[Answer]:
-        """Ends it; what was answered since it began."""
+    def stop(self) -> None:
+        """Ends it."""
         self._process.terminate()
         self._process.wait()
+
+    def answers(self) -> Sequence[Answer]:
+        """What was answered from its beginning until it was stopped."""
         with self._directory:
             # The last line may be half written.
             lines = [line.split("\t") for line in self._log.read_text().splitlines(keepends=True) if line[-1] == "\n"]
@@ -177,8 +187,8 @@ def observe(
         time.sleep(seconds)
         ended, spent = time.time(), cpu_seconds(server) - before
     finally:
-        answers = load.stop()
-    inside = [answer for answer in answers if begun <= answer.ended < ended]
+        load.stop()
+    inside = [answer for answer in load.answers() if begun <= answer.ended < ended]
     if {answer.status for answer in inside} != {load.good}:
         raise RuntimeError(f"not every call was answered: {Counter(answer.status for answer in inside)}")
     return Sample(len(inside), ended - begun, spent), [answer.took for answer in inside]

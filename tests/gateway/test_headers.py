@@ -52,7 +52,7 @@ async def test_identity_headers_of_a_client_do_not_pass(edge: Edge) -> None:
     assert "x-envoy-original-path" not in native.metadata
 
 
-async def test_no_service_is_told_which_way_a_client_came(edge: Edge) -> None:
+async def test_which_way_a_client_came_is_not_told_inside(edge: Edge) -> None:
     said = {
         "forwarded": "for=10.1.2.3;proto=https",
         "x-forwarded-for": "10.1.2.3",
@@ -150,9 +150,11 @@ async def test_a_page_of_an_allowed_origin_may_read_answers(edge: Edge) -> None:
 @pytest.mark.parametrize("origin", ["http://localhost:3001", "https://localhost:3000", "http://evil.example", "null"])
 async def test_a_page_of_another_origin_may_not(edge: Edge, origin: str) -> None:
     asks = {"origin": origin, "access-control-request-method": "POST"}
-    assert "access-control-allow-origin" not in (await edge.rest("OPTIONS", "/v1/orders", headers=asks)).headers
+    preflight = await edge.rest("OPTIONS", "/v1/orders", headers=asks)
+    assert preflight.status_code == 200
     answer = await edge.rest("GET", "/v1/orders/o1", headers={"origin": origin})
-    assert "access-control-allow-origin" not in answer.headers
+    for headers in (preflight.headers, answer.headers):
+        assert not [name for name in headers if name.startswith("access-control-")]
 
 
 async def test_the_access_log_joins_a_request_to_its_method_and_keeps_secrets(edge: Edge) -> None:
