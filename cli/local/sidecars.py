@@ -14,7 +14,7 @@ from gateway.sidecar.runtime import SidecarRuntime
 from mesh.policy import Policy, load_policy
 from mesh.sidecar import SIDECAR
 
-_PATIENCE = 1.0
+_LONGER_THAN_SERVICES = 1.0
 
 
 class SidecarHealth:
@@ -74,7 +74,7 @@ def sidecar_processes(shop: Shop) -> list[ProcessSpec]:
                 ),
                 port=port,
                 # Of all that wait for a service that does not get well, the service itself is reported.
-                start_seconds=shop.settings.start_timeout + _PATIENCE,
+                start_seconds=shop.settings.start_timeout + _LONGER_THAN_SERVICES,
             )
         )
     return processes

@@ -10,12 +10,13 @@ import signal
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import ClassVar, Final
 
 import psutil
 
@@ -51,23 +52,34 @@ class Answer:
     status: str
 
 
-class Load(Protocol):
-    """A load generator at work."""
+class Load(ABC):
+    """A load generator at work.
 
-    good: str
+    Args:
+        command: Runs it.
+        stdout: Where it tells what it did.
+    """
+
+    good: ClassVar[str]
     """The status of a call that succeeded."""
+
+    def __init__(self, *command: str, stdout: int = subprocess.DEVNULL) -> None:
+        self._process = subprocess.Popen([*on_core(LOAD_CORE), *command], stdout=stdout, text=True)
 
     def ended(self) -> bool:
         """Whether it is no longer at it."""
+        return self._process.poll() is not None
 
+    @abstractmethod
     def stop(self) -> None:
         """Ends it."""
 
+    @abstractmethod
     def answers(self) -> Sequence[Answer]:
         """What was answered from its beginning until it was stopped."""
 
 
-class Ghz:
+class Ghz(Load):
     """Calls over gRPC by ghz, without a pause.
 
     Args:
@@ -77,13 +89,8 @@ class Ghz:
     good = "OK"
 
     def __init__(self, *arguments: str) -> None:
-        command = [*on_core(LOAD_CORE), str(GHZ), *arguments, f"--duration={LONGEST}s"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        super().__init__(str(GHZ), *arguments, f"--duration={LONGEST}s", stdout=subprocess.PIPE)
         self._report = ""
-
-    def ended(self) -> bool:
-        """Whether it is no longer at it."""
-        return self._process.poll() is not None
 
     def stop(self) -> None:
         """Ends it."""
@@ -129,7 +136,7 @@ def mutual_tls(identity: Path, server: str) -> list[str]:
     return [*(f"--{name}={identity / file}" for name, file in own.items()), f"--cname={server}"]
 
 
-class H2load:
+class H2load(Load):
     """Reads a URL by h2load, without a pause.
 
     Args:
@@ -142,12 +149,7 @@ class H2load:
     def __init__(self, url: str, *how: str) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="zoco-bench-")
         self._log = Path(self._directory.name) / "answers"
-        tool = [H2LOAD, f"--duration={LONGEST}", "--threads=1", f"--log-file={self._log}"]
-        self._process = subprocess.Popen([*on_core(LOAD_CORE), *tool, *how, url], stdout=subprocess.DEVNULL)
-
-    def ended(self) -> bool:
-        """Whether it is no longer at it."""
-        return self._process.poll() is not None
+        super().__init__(H2LOAD, f"--duration={LONGEST}", "--threads=1", f"--log-file={self._log}", *how, url)
 
     def stop(self) -> None:
         """Ends it."""
@@ -178,14 +180,14 @@ def observe(
     """
     load = start()
     try:
-        warm = cpu_seconds(server) + WARM_UP
-        while cpu_seconds(server) < warm:
+        warm = _cpu_seconds(server) + WARM_UP
+        while _cpu_seconds(server) < warm:
             if load.ended():
                 raise RuntimeError("the load generator ended by itself")
             time.sleep(0.01)
-        begun, before = time.time(), cpu_seconds(server)
+        begun, before = time.time(), _cpu_seconds(server)
         time.sleep(seconds)
-        ended, spent = time.time(), cpu_seconds(server) - before
+        ended, spent = time.time(), _cpu_seconds(server) - before
     finally:
         load.stop()
     inside = [answer for answer in load.answers() if begun <= answer.ended < ended]
@@ -194,7 +196,7 @@ def observe(
     return Sample(len(inside), ended - begun, spent), [answer.took for answer in inside]
 
 
-def cpu_seconds(process: psutil.Process) -> float:
+def _cpu_seconds(process: psutil.Process) -> float:
     """The CPU time that a process has used, all its threads included."""
     times = process.cpu_times()
     return float(times.user + times.system)

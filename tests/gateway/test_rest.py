@@ -124,12 +124,12 @@ async def test_a_large_answer_passes_and_a_large_request_is_refused_as_json(edge
         ({"content-length": str(len(text))}, pieces),
         ({"transfer-encoding": "chunked"}, [*chunks, b"0\r\n\r\n"]),
     ):
-        status, refused = await _posted(edge, "/v1/products:import", {**JSON, **framing}, parts)
+        status, refused = await _post_while_reading(edge, "/v1/products:import", {**JSON, **framing}, parts)
         assert status == 413
         assert refused["code"] == 3
 
 
-async def _posted(edge: Edge, path: str, headers: dict[str, str], parts: list[bytes]) -> tuple[int, Any]:
+async def _post_while_reading(edge: Edge, path: str, headers: dict[str, str], parts: list[bytes]) -> tuple[int, Any]:
     """Post, and read the answer while still sending: who sends to the end first may find the connection cut by then."""
     place = urlsplit(edge.url)
     said = {"host": place.netloc, **headers, **edge.shown}

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import grpc
 import pytest
@@ -266,17 +265,17 @@ async def test_the_only_process_is_never_left_alone_but_nobody_there_is_unavaila
 
 
 async def test_it_is_ready_once_it_has_found_every_neighbour(own: Around) -> None:
-    admin = urlsplit(own.sidecar.envoy.admin).port
-    assert admin is not None
+    admin = int(own.sidecar.envoy.admin.rpartition(":")[2])
+    missing = f"has not reached {own.payment.address} yet"
     neighbours = {neighbour.address for neighbour in (own.payment, *own.inventories)}
     await own.payment.kill()
 
     async def misses_payment() -> bool:
-        return await EnvoyHealth(admin, neighbours)() == f"has not reached {own.payment.address} yet"
+        return await EnvoyHealth(admin, neighbours)() == missing
 
     await until(misses_payment, "payment is found to be away")
     started_without_payment = EnvoyHealth(admin, neighbours)
-    assert await started_without_payment() is not None
+    assert await started_without_payment() == missing
 
     await own.payment.start()
 
