@@ -12,7 +12,13 @@ def subscriptions(inventory: Inventory) -> Sequence[Subscription]:
     """Subject -> use case."""
 
     async def product_created(tx: Transaction, events: Sequence[Received[ProductCreated]]) -> None:
-        """A catalog file makes a hundred thousand products: their stock is made by the batch."""
-        await inventory.open_stock(tx, {received.event.product.id: received.event.initial_stock for received in events})
+        """A catalog file makes a hundred thousand products: their stock is made by the batch.
+
+        A product that comes twice keeps what was said first, in one batch as in two.
+        """
+        pieces: dict[str, int] = {}
+        for received in events:
+            pieces.setdefault(received.event.product.id, received.event.initial_stock)
+        await inventory.open_stock(tx, pieces)
 
     return (on_batch(ProductCreated, product_created),)

@@ -65,13 +65,13 @@ class Warehouse:
     customer: Any
     admin: Any
 
-    async def announce(self, pieces: dict[str, int], *, event_ids: Sequence[str] = ()) -> None:
-        """Says, as the catalog does, that products were created."""
+    async def announce(self, *pieces: tuple[str, int], event_ids: Sequence[str] = ()) -> None:
+        """Says, as the catalog does, that products were created, each with so many pieces."""
         ids = list(event_ids) or [uuid7() for _ in pieces]
         await self.products.publish(
             [
                 Announced(ProductCreated(product=Product(id=product_id), initial_stock=count), product_id, 1, event_id)
-                for (product_id, count), event_id in zip(pieces.items(), ids, strict=True)
+                for (product_id, count), event_id in zip(pieces, ids, strict=True)
             ]
         )
 
@@ -82,7 +82,7 @@ class Warehouse:
 
     async def products_with(self, *pieces: int) -> list[str]:
         ids = [uuid7() for _ in pieces]
-        await self.announce(dict(zip(ids, pieces, strict=True)))
+        await self.announce(*zip(ids, pieces, strict=True))
 
         async def there() -> bool:
             response = await self.anyone.BatchGetStock(service.BatchGetStockRequest(product_ids=ids))

@@ -48,18 +48,26 @@ async def test_several_stocks_come_in_the_order_asked_for_and_missing_ones_are_n
 
 async def test_a_repeated_announcement_of_a_product_makes_its_stock_once(warehouse: Warehouse) -> None:
     product_id, event_id, later = uuid7(), uuid7(), uuid7()
-    await warehouse.announce({product_id: 5}, event_ids=[event_id])
-    await warehouse.announce({product_id: 9})
-    await warehouse.announce({product_id: 5}, event_ids=[event_id])
-    await warehouse.announce({later: 1})
+    await warehouse.announce((product_id, 5), event_ids=[event_id])
+    await warehouse.announce((product_id, 9))
+    await warehouse.announce((product_id, 5), event_ids=[event_id])
+    await warehouse.announce((later, 1))
     await until(lambda: _has_stock(warehouse, later))
     assert await warehouse.pieces(product_id) == (5, 0, 0)
     assert len(await warehouse.events(product_id)) == 1
 
 
+async def test_of_two_announcements_of_a_product_in_one_batch_the_first_makes_its_stock(warehouse: Warehouse) -> None:
+    ids = [uuid7() for _ in range(50)]
+    later = uuid7()
+    await warehouse.announce(*((product_id, pieces) for product_id in ids for pieces in (5, 9)), (later, 1))
+    await until(lambda: _has_stock(warehouse, later))
+    assert {await warehouse.pieces(product_id) for product_id in ids} == {(5, 0, 0)}
+
+
 async def test_a_catalog_file_of_products_gets_its_stock_by_the_batch(warehouse: Warehouse) -> None:
     pieces = {uuid7(): number % 7 for number in range(3000)}
-    await warehouse.announce(pieces)
+    await warehouse.announce(*pieces.items())
     last = list(pieces)[-100:]
 
     async def all_there() -> bool:
