@@ -15,9 +15,20 @@ import psutil
 
 from cli.local.pki import ensure_pki
 from mesh.ids import uuid7
-from tests.bench.echo_server import KEY_SET, METHOD, WORKLOAD, Transport, Way
+from tests.bench.echo_server import KEY_SET, KEYS_WORKLOAD, METHOD, WORKLOAD, Transport, Way
 from tests.bench.figure import Sample
-from tests.bench.load import GHZ, LOAD_CORE, ROOT, SERVER_CORE, Ghz, ghz_arguments, mutual_tls, observe, on_core
+from tests.bench.load import (
+    CLIENTS,
+    GHZ,
+    LOAD_CORE,
+    ROOT,
+    SERVER_CORE,
+    Ghz,
+    ghz_arguments,
+    mutual_tls,
+    observe,
+    on_core,
+)
 from tests.harness import Tokens
 from tests.mesh.probe import DESCRIPTORS, compile_probe
 
@@ -36,37 +47,46 @@ class EchoServer:
 
     def sample(self) -> Sample:
         """Loads it for a slice."""
-        sample, _ = observe(lambda: Ghz(*self._arguments()), self.process)
+        sample, _ = observe(lambda: Ghz(*self.arguments()), self.process)
         return sample
 
     def call(self, times: int) -> None:
         """Calls it so many times."""
-        command = [*on_core(LOAD_CORE), str(GHZ), *self._arguments(), f"--total={times}"]
+        command = [*on_core(LOAD_CORE), str(GHZ), *self.arguments(), f"--total={times}"]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         answers = json.loads(done.stdout)["statusCodeDistribution"]
         if set(answers) != {"OK"}:
             sys.exit(f"not every call was answered: {answers}")
 
-    def _arguments(self) -> list[str]:
+    def arguments(self, clients: int = CLIENTS) -> list[str]:
+        """What ghz is told to call it by so many clients."""
         metadata = f"--metadata={json.dumps({'authorization': f'Bearer {self.token}'})}"
         own = mutual_tls(self.directory / "pki" / CALLER, WORKLOAD)
         credentials = ["--insecure"] if self.transport == "plaintext" else own
-        return ghz_arguments(self.port, self.directory / DESCRIPTORS, METHOD, {"text": "hello"}, metadata, *credentials)
+        return ghz_arguments(
+            self.port, self.directory / DESCRIPTORS, METHOD, {"text": "hello"}, metadata, *credentials, clients=clients
+        )
 
 
 class EchoServers:
-    """Starts servers in one directory; all of them end with the context that made this."""
+    """Starts servers in one directory; all of them end with the context that made this.
+
+    Attributes:
+        directory: Has their contract, their keys and their logs.
+        collector: Where their spans go, as `host:port`.
+    """
 
     def __init__(self, directory: Path, ended: contextlib.ExitStack) -> None:
-        self._directory = directory
+        self.directory = directory
         self._ended = ended
         tokens = Tokens()
         self._token = tokens.admin(uuid7())
         compile_probe(directory)
         (directory / "pki").mkdir()
-        ensure_pki(directory / "pki", (WORKLOAD, CALLER))
+        ensure_pki(directory / "pki", (WORKLOAD, KEYS_WORKLOAD, CALLER))
         (directory / KEY_SET).write_text(json.dumps(asyncio.run(tokens.key_set())))
-        self._collector, _ = self._start(LOAD_CORE, "collector")
+        port, _ = self._start(LOAD_CORE, "collector")
+        self.collector = f"127.0.0.1:{port}"
 
     def start(self, way: Way, transport: Transport, *, under: Sequence[str] = ()) -> EchoServer:
         """Starts a server on the servers' core; its log and its sampled spans go where a service's would.
@@ -76,14 +96,19 @@ class EchoServers:
             transport: Over what.
             under: A command that runs the server and watches it.
         """
-        collector = f"http://127.0.0.1:{self._collector}"
+        collector = f"http://{self.collector}"
         port, process = self._start(SERVER_CORE, way, transport, "--collector", collector, under=under)
-        return EchoServer(psutil.Process(process.pid), port, transport, self._directory, self._token)
+        return EchoServer(psutil.Process(process.pid), port, transport, self.directory, self._token)
+
+    def start_keys(self) -> int:
+        """Starts what tells an edge the keys of tokens, on the load's core; gives its port."""
+        port, _ = self._start(LOAD_CORE, "keys", "mtls")
+        return port
 
     def _start(self, core: int, *arguments: str, under: Sequence[str] = ()) -> tuple[int, subprocess.Popen[str]]:
-        log = self._ended.enter_context((self._directory / f"{'-'.join(arguments[:2])}.log").open("w"))
+        log = self._ended.enter_context((self.directory / f"{'-'.join(arguments[:2])}.log").open("w"))
         process = subprocess.Popen(
-            [*on_core(core), *under, sys.executable, "-m", "tests.bench.echo_server", str(self._directory), *arguments],
+            [*on_core(core), *under, sys.executable, "-m", "tests.bench.echo_server", str(self.directory), *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -79,6 +79,14 @@ class Load(ABC):
         """What was answered from its beginning until it was stopped."""
 
 
+def need_generators() -> None:
+    """Raises FileNotFoundError where one of the load generators is missing."""
+    if not GHZ.exists():
+        raise FileNotFoundError("ghz, a load generator, is not in .tools/bin: make tools")
+    if shutil.which(H2LOAD) is None:
+        raise FileNotFoundError("h2load, a load generator, is not installed (apt: nghttp2-client)")
+
+
 class Ghz(Load):
     """Calls over gRPC by ghz, without a pause.
 
