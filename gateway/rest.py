@@ -30,26 +30,13 @@ class _Rule:
     method: MethodPolicy
 
 
-def rest_routes(surface: Surface) -> tuple[list[Message], list[Message]]:
-    """Give the routes of all google.api.http rules: what they take, and per path what they do not.
-
-    Returns:
-        Those of the paths that anybody may read, which can be asked before all others; and the others.
-    """
+def rest_routes(surface: Surface) -> Iterator[Message]:
+    """Give the routes of all google.api.http rules: what they take, and per path what they do not."""
     rules = [_Rule(parse_template(route.path), route, method) for method in surface.methods for route in method.routes]
     # Fewer variables first: `/v1/products:batchGet` before `/v1/products/{id}`.
     rules.sort(key=lambda rule: (len(rule.template.variables), rule.template.regex, rule.route.verb))
-    first: list[Message] = []
-    others: list[Message] = []
-    earlier: list[PathTemplate] = []
-    for regex, group in groupby(rules, key=lambda rule: rule.template.regex):
-        same_path = list(group)
-        would_hide = any(re.fullmatch(regex, template.example) for template in earlier)
-        ahead = any(rule.method.public_read for rule in same_path) and not would_hide
-        (first if ahead else others).extend(_path_routes(surface, same_path))
-        if not ahead:
-            earlier.append(same_path[0].template)
-    return first, others
+    for _, same_path in groupby(rules, key=lambda rule: rule.template.regex):
+        yield from _path_routes(surface, list(same_path))
 
 
 def _path_routes(surface: Surface, same_path: Sequence[_Rule]) -> Iterator[Message]:

@@ -33,12 +33,6 @@ class PathTemplate:
     variables: tuple[str, ...]
 
     @property
-    def example(self) -> str:
-        """A path that matches."""
-        bare = _TOKEN.sub(lambda token: token["segments"] or ("*" if token["field"] else token[0]), self.text)
-        return re.sub(r"\*\*?", "x", bare)
-
-    @property
     def literal(self) -> bool:
         """Whether exactly one path matches."""
         return not self.variables and self.regex == re.escape(self.text)

@@ -192,6 +192,12 @@ def managers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield listener["filter_chains"][0]["filters"][0]["typed_config"]
 
 
+def routes_of(host: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give the routes of a virtual host, each as often as it can be found."""
+    for found in host["matcher"]["matcher_tree"]["prefix_match_map"]["map"].values():
+        yield from found["action"]["typed_config"]["routes"]
+
+
 def write_secrets(runtime: EdgeRuntime, directory: Path) -> None:
     """Write the SDS files of an edge that `edge_runtime` described."""
     for name, text in secret_files(runtime).items():

@@ -18,7 +18,7 @@ from gateway.edge import GENERATED, bootstrap, emit, render
 from gateway.runtime import PORTAL, Address, EdgeRuntime, cluster_runtime
 from mesh.policy import DESCRIPTORS, Audience
 from mesh.tuning import load_tuning
-from tests.gateway.edges import edge_runtime, write_secrets
+from tests.gateway.edges import edge_runtime, routes_of, write_secrets
 from tests.gateway.neighbours import policy
 from zoco.mesh.v1 import policy_pb2
 
@@ -150,4 +150,5 @@ def _routes(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for listener in config["static_resources"]["listeners"]:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
         for host in manager["route_config"]["virtual_hosts"]:
-            yield from host["routes"]
+            # What clients may use, and the way to the keys of tokens.
+            yield from routes_of(host) if "matcher" in host else host["routes"]

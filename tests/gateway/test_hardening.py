@@ -45,8 +45,9 @@ def _tighten(config: dict[str, Any]) -> None:
     for manager in managers(config):
         manager |= {"request_headers_timeout": "0.5s", "request_timeout": "1s"}
         (host,) = manager["route_config"]["virtual_hosts"]
-        if forgotten not in host["routes"]:  # both listeners may share one table
-            host["routes"] = [forgotten, unlisted, *host["routes"]]
+        unknown = host["matcher"]["matcher_tree"]["prefix_match_map"]["map"]["/"]["action"]["typed_config"]
+        if forgotten not in unknown["routes"]:  # both listeners may share one table
+            unknown["routes"] = [forgotten, unlisted, *unknown["routes"]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -46,9 +46,9 @@ class Edges:
     edge: Edge
     user: LateNeighbour
 
-    async def read(self, tokens: Tokens) -> int:
+    async def read(self, shown: dict[str, str]) -> int:
         """Try a call that needs a token; its HTTP status."""
-        return (await self.edge.rest("GET", "/v1/orders/o1", headers=_shown(tokens))).status_code
+        return (await self.edge.rest("GET", "/v1/orders/o1", headers=shown)).status_code
 
 
 def _shown(tokens: Tokens) -> dict[str, str]:
@@ -86,16 +86,19 @@ async def test_the_edge_works_without_keys_as_far_as_it_can_and_finds_them_when_
 
     await late.user.start()
 
+    old = _shown(tokens)
+
     async def verifies() -> bool:
-        return await late.read(tokens) == 200
+        return await late.read(old) == 200
 
     await until(verifies, "the keys are there", seconds=10)
-    # Retired and replaced: the new one counts within the life of the cache, and the old one no longer.
-    new = Tokens(kid="new")
-    late.user.keys = new
+    # Retired and replaced: the new one counts within the life of the cache, and the old one no longer, not even for a
+    # token that was verified before.
+    late.user.keys = Tokens(kid="new")
+    new = _shown(late.user.keys)
 
     async def rotated() -> bool:
-        return (await late.read(new), await late.read(tokens)) == (200, 401)
+        return (await late.read(new), await late.read(old)) == (200, 401)
 
     await until(rotated, "the keys are those that are published", seconds=10)
     # Nobody answers any more, however often the edge asks.
@@ -119,7 +122,7 @@ async def test_a_crowd_without_keys_does_not_run_the_user_service_down(late: Edg
     await late.user.start()
     loop = asyncio.get_running_loop()
     begin = loop.time()
-    statuses = await asyncio.gather(*(late.read(late.edge.tokens) for _ in range(300)))
+    statuses = await asyncio.gather(*(late.read(_shown(late.edge.tokens)) for _ in range(300)))
     assert set(statuses) == {503}
     assert late.user.key_fetches <= 20 * (loop.time() - begin + 2)
 

@@ -17,7 +17,7 @@ from mesh.compiler import CompileError
 from mesh.policy import DESCRIPTORS, Audience, LimitKey
 from mesh.tuning import ProfileName, load_tuning
 from services.user.settings import UserSettings
-from tests.gateway.edges import managers
+from tests.gateway.edges import managers, routes_of
 from tests.gateway.neighbours import policy
 from zoco.mesh.v1 import policy_pb2
 
@@ -73,7 +73,7 @@ def test_every_route_of_a_method_says_in_which_tier_it_counts_and_whether_it_wan
     emitted: dict[str, Any],
 ) -> None:
     manager = next(managers(emitted))
-    routes = {each.get("name"): each for host in manager["route_config"]["virtual_hosts"] for each in host["routes"]}
+    routes = {each.get("name"): each for host in manager["route_config"]["virtual_hosts"] for each in routes_of(host)}
     for method in EXPOSED:
         names = [method.path.removeprefix("/"), *(f"{route.verb} {route.path}" for route in method.routes)]
         for name in names:
@@ -87,7 +87,7 @@ def test_every_route_of_a_method_says_in_which_tier_it_counts_and_whether_it_wan
 def test_only_routes_that_lead_nowhere_escape_the_rule_table(emitted: dict[str, Any]) -> None:
     manager = next(managers(emitted))
     for host in manager["route_config"]["virtual_hosts"]:
-        for route in host["routes"]:
+        for route in routes_of(host):
             assert (RBAC in route.get("typed_per_filter_config", {})) == ("direct_response" in route)
 
 

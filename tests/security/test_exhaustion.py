@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from mesh.policy import load_policy
+from tests.gateway.edges import routes_of
 from tests.journeys.conftest import order_of
 from tests.journeys.running import RunningShop
 from tests.journeys.transports import Client, Refused, Rest, refusal_of
@@ -214,7 +215,7 @@ async def test_no_route_waits_for_ever_for_an_answer(shop: RunningShop) -> None:
     config = yaml.safe_load((shop.home / "config" / "edge.yaml").read_text())
     manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     (host,) = manager["route_config"]["virtual_hosts"]
-    routes = [each for each in host["routes"] if each.get("route", {}).get("cluster") in POLICY.workloads]
+    routes = [each for each in routes_of(host) if each.get("route", {}).get("cluster") in POLICY.workloads]
 
     assert len(routes) >= 40
     for each in routes:
