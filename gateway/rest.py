@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from gateway.authentication import no_token, token_wanted
-from gateway.authorization import unguarded
+from gateway.authentication import token_wanted
 from gateway.clusters import NOWHERE
 from gateway.contract import Surface
 from gateway.filters import TRANSCODER
 from gateway.headers import MUTATION, rest_answer
 from gateway.limits import counted
+from gateway.refusals import refusal, wrong_method
 from gateway.templates import PathTemplate, parse_template
 from gateway.violations import VIOLATIONS
 from gateway.xds import Message, awake, header_is
@@ -49,23 +49,6 @@ def _path_routes(surface: Surface, same_path: Sequence[_Rule]) -> Iterator[Messa
         yield _unsupported_type(template, route, takes_json=surface.takes_json(method, route))
         yield _transcoded(template, route, method)
     yield wrong_method(_path(same_path[0].template), [rule.route.verb for rule in same_path])
-
-
-def wrong_method(match: Message, allowed: Sequence[str]) -> Message:
-    """Give the refusal of every other method on a known path, with what it does take (RFC 9110, 15.5.6)."""
-    allow = {"header": {"key": "allow", "value": ", ".join(sorted(allowed))}}
-    return {**refusal(match, 405), "response_headers_to_add": [allow]}
-
-
-def refusal(match: Message, status: int, text: str | None = None) -> Message:
-    """Give a route that answers by itself; the body of an error is made in `replies`, which may use the text."""
-    body = {"body": {"inline_string": text}} if text else {}
-    return {
-        "match": match,
-        "direct_response": {"status": status, **body},
-        # It is the same for everybody, and the router's to give: what asks who calls would answer first.
-        "typed_per_filter_config": {**no_token(), **unguarded()},
-    }
 
 
 def _transcoded(template: PathTemplate, route: HttpRoute, method: MethodPolicy) -> Message:

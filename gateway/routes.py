@@ -15,18 +15,19 @@ from datetime import timedelta
 from typing import Final
 
 from gateway.authentication import no_token, token_wanted
-from gateway.clusters import NOWHERE, PAGE
+from gateway.clusters import PAGE
 from gateway.contract import Surface
-from gateway.filters import CORS
+from gateway.cors import CORS, cors_policy, preflights
 from gateway.headers import MUTATION, NOT_INSIDE, page_answer
 from gateway.limits import PORTAL_LIMIT, counted
 from gateway.lookup import by_beginning
 from gateway.portal.assets import PAGES
-from gateway.rest import refusal, rest_routes, wrong_method
+from gateway.refusals import refusal, wrong_method
+from gateway.rest import rest_routes
 from gateway.rpc import rpc_route
 from gateway.runtime import EdgeRuntime
 from gateway.upstream import UNTOUCHED, retry_policy
-from gateway.xds import Message, header_is, typed
+from gateway.xds import Message, header_is
 from mesh.policy import MethodPolicy, RateLimit
 from mesh.tuning import Tuning
 from mesh.wellknown import HEALTH_CHECK, HEALTH_PAGE, PORTAL
@@ -38,27 +39,6 @@ REFLECTION: Final = (
 )
 _REFLECTION_LIFE: Final = timedelta(minutes=5)
 
-_CLIENT_HEADERS: Final = (
-    "authorization",
-    "content-type",
-    "grpc-timeout",
-    "idempotency-key",
-    "last-event-id",
-    "traceparent",
-    "tracestate",
-    "x-correlation-id",
-    "x-grpc-web",
-    "x-user-agent",
-)
-_ANSWER_HEADERS: Final = (
-    "grpc-message",
-    "grpc-status",
-    "grpc-status-details-bin",
-    "retry-after",
-    "x-correlation-id",
-    "x-request-id",
-)
-
 
 def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Message:
     """Give the one virtual host.
@@ -69,7 +49,7 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
         tuning: how repeats are spaced.
     """
     routes = [
-        *_preflights(runtime),
+        *preflights(runtime),
         _two_hosts(),
         _two_tokens(),
         _coded(),
@@ -82,7 +62,7 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
     return {
         "name": "edge",
         "domains": ["*"],
-        "typed_per_filter_config": {CORS: _cors(runtime, surface)},
+        "typed_per_filter_config": {CORS: cors_policy(runtime, surface)},
         # Retries after an answer are the client's business.
         "retry_policy": retry_policy(tuning, UNTOUCHED, repeats=2),
         "request_headers_to_remove": NOT_INSIDE,
@@ -157,34 +137,3 @@ def _compressed() -> Message:
     # What is taken instead (gRPC over HTTP/2, Message-Encoding).
     taken = {"header": {"key": "grpc-accept-encoding", "value": "identity"}}
     return {**refused, "response_headers_to_add": [taken]}
-
-
-def _preflights(runtime: EdgeRuntime) -> Iterator[Message]:
-    """Give the answers to what browsers ask before a page calls another origin (Fetch, CORS-preflight request).
-
-    For an allowed origin the CORS filter answers, which works only where a route leads to a cluster. It would answer
-    others, too, and tell them that credentials are welcome; they are told nothing.
-    """
-    asks = [header_is(":method", "OPTIONS"), {"name": "access-control-request-method", "present_match": True}]
-    for origin in runtime.origins:
-        yield {
-            "name": "preflight",
-            "match": {"prefix": "/", "headers": [*asks, header_is("origin", origin)]},
-            "route": {"cluster": NOWHERE},
-        }
-    elsewhere = {"prefix": "/", "headers": [*asks, {"name": "origin", "present_match": True}]}
-    yield {**refusal(elsewhere, 200), "name": "preflight from elsewhere"}
-
-
-def _cors(runtime: EdgeRuntime, surface: Surface) -> Message:
-    # Pages are read by GET and gRPC-Web is a POST, whatever the contracts say.
-    verbs = {"GET", "POST"}.union(route.verb for method in surface.methods for route in method.routes)
-    return typed(
-        "envoy.extensions.filters.http.cors.v3.CorsPolicy",
-        allow_origin_string_match=[{"exact": origin} for origin in runtime.origins],
-        allow_methods=", ".join(sorted(verbs)),
-        allow_headers=", ".join(_CLIENT_HEADERS),
-        expose_headers=", ".join(_ANSWER_HEADERS),
-        allow_credentials=True,
-        max_age="600",
-    )

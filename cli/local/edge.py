@@ -72,7 +72,12 @@ def _runtime(shop: Shop) -> EdgeRuntime:
         trace_ratio=shop.settings.trace_ratio,
         token_issuer=shop.settings.token_issuer,
         token_audience=shop.settings.token_audience,
-        origins=("http://localhost:3000", f"http://localhost:{ports.edge}", f"http://{LOOPBACK}:{ports.edge}"),
+        # The pages of the portal send an Origin, too, with what they post.
+        origins=(
+            *shop.settings.cors_origins,
+            f"http://localhost:{ports.edge}",
+            f"http://{LOOPBACK}:{ports.edge}",
+        ),
     )
 
 

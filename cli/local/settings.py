@@ -1,7 +1,8 @@
 """Every setting of the command line and of the one-machine platform, read once from the environment."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -19,6 +20,9 @@ DEFAULT_METRICS_PORT = 9101
 LONGEST_BACKOFF_SECONDS = 30.0
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[1-9]\d{0,4})?")
 
 
 class LocalSettings(BaseSettings):
@@ -64,6 +68,10 @@ class LocalSettings(BaseSettings):
         description="A NATS server of yours with JetStream; ours is not started.",
     )
     database_pool_size: int = Field(default=10, ge=1, le=200, description="Connections of each process at most.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("http://localhost:3000",),
+        description="Whose pages may call the edge beside its own, as `https://shop.example`, by commas; or `none`.",
+    )
     token_issuer: str = Field(default=TOKEN_ISSUER, description="`iss` of access tokens.")
     token_audience: str = Field(default=TOKEN_AUDIENCE, description="`aud` of access tokens.")
     signing_key_lead_seconds: float = Field(
@@ -114,6 +122,18 @@ class LocalSettings(BaseSettings):
         if any(not sign or not count.strip().isdigit() or int(count) < 1 for _, sign, count in pairs):
             raise ValueError("must read like product=2,order=3, each at least 1")
         return {name.strip(): int(count) for name, _, count in pairs}
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        origins = () if value == "none" else tuple(each.strip() for each in value.split(",") if each.strip())
+        for origin in origins:
+            # As browsers write it (RFC 6454, 6.2): Envoy compares it to the letter.
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin: it must read like https://shop.example, in small letters")
+        return origins
 
     @field_validator("services", mode="before")
     @classmethod

@@ -156,6 +156,14 @@ def test_a_long_path_still_gets_a_socket() -> None:
         ("ZOCO_EDGE_PORT", "eighty", "ZOCO_EDGE_PORT cannot be used: "),
         ("ZOCO_EDGE_PORT", "70000", "ZOCO_EDGE_PORT cannot be used: "),
         ("ZOCO_REPLICAS", "product", "ZOCO_REPLICAS cannot be used: .*must read like product=2"),
+        (
+            "ZOCO_CORS_ORIGINS",
+            "*",
+            r"ZOCO_CORS_ORIGINS cannot be used: .*'\*' is no origin: it must read like https://",
+        ),
+        ("ZOCO_CORS_ORIGINS", "https://shop.example/", "ZOCO_CORS_ORIGINS cannot be used: "),
+        ("ZOCO_CORS_ORIGINS", "https://Shop.example", "ZOCO_CORS_ORIGINS cannot be used: "),
+        ("ZOCO_CORS_ORIGINS", "null", "ZOCO_CORS_ORIGINS cannot be used: "),
         ("LOG_LEVEL", "loud", "LOG_LEVEL cannot be used: "),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "OTEL_EXPORTER_OTLP_ENDPOINT cannot be used: .*http://"),
         ("OTEL_TRACES_SAMPLER_ARG", "2", "OTEL_TRACES_SAMPLER_ARG cannot be used: "),
@@ -174,7 +182,9 @@ def test_settings_are_read_from_their_standard_names(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("NATS_URL", "")
     monkeypatch.setenv("LOG_LEVEL", "DEBUG")
     monkeypatch.setenv("ZOCO_REPLICAS", "product=2, order=3")
+    monkeypatch.setenv("ZOCO_CORS_ORIGINS", "https://shop.example, http://[::1]:5173")
     given = LocalSettings()
+    assert given.cors_origins == ("https://shop.example", "http://[::1]:5173")
     assert given.database_url is not None
     assert given.database_url.get_secret_value() == "postgresql://x:y@db/postgres"
     assert (given.nats_url, given.log_level, given.replicas) == (None, "debug", {"product": 2, "order": 3})

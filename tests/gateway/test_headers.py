@@ -147,6 +147,32 @@ async def test_a_page_of_an_allowed_origin_may_read_answers(edge: Edge) -> None:
     assert "x-request-id" in answer.headers["access-control-expose-headers"]
 
 
+REFUSED = [
+    pytest.param("GET", "/v1/nothing", 404, {}, id="no such path"),
+    pytest.param("DELETE", "/v1/products", 405, {}, id="no such method"),
+    pytest.param("POST", "/v1/orders", 415, {"content-type": "text/plain"}, id="no JSON"),
+    pytest.param("GET", "/v1/orders/o1?id=o2", 400, {}, id="said twice"),
+    pytest.param("GET", "/v1/orders/o1", 401, {"authorization": "Bearer x"}, id="no token"),
+    pytest.param("GET", "/v1/products?pageSize=x", 400, {}, id="no number"),
+]
+"""Refusals of each kind: by a route, by a filter, by the transcoder."""
+
+
+@pytest.mark.parametrize(("verb", "path", "status", "more"), REFUSED)
+async def test_a_page_of_an_allowed_origin_may_read_why_it_was_refused(
+    edge: Edge, verb: str, path: str, status: int, more: dict[str, str]
+) -> None:
+    answer = await edge.rest(verb, path, headers={"origin": ORIGIN, **more})
+    assert answer.status_code == status
+    marks = [answer.headers.get_list(f"access-control-{name}") for name in ("allow-origin", "allow-credentials")]
+    assert marks == [[ORIGIN], ["true"]]
+    assert "x-request-id" in answer.headers["access-control-expose-headers"]
+    for origin in (f"{ORIGIN}0", "http://evil.example", "null"):
+        answer = await edge.rest(verb, path, headers={"origin": origin, **more})
+        assert answer.status_code == status
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
 @pytest.mark.parametrize("origin", ["http://localhost:3001", "https://localhost:3000", "http://evil.example", "null"])
 async def test_a_page_of_another_origin_may_not(edge: Edge, origin: str) -> None:
     asks = {"origin": origin, "access-control-request-method": "POST"}
