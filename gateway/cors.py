@@ -1,18 +1,16 @@
 """Which pages of other origins may call, and read what they are told: also why they are refused."""
 
-import re
+import json
 from collections.abc import Iterator
 from typing import Final
 
 from gateway.clusters import NOWHERE
 from gateway.contract import Surface
-from gateway.headers import MUTATION, set_header
 from gateway.refusals import refusal
 from gateway.runtime import EdgeRuntime
 from gateway.xds import Message, extension, header_is, typed
 
 CORS: Final = "envoy.filters.http.cors"
-READABLE: Final = "readable refusals"
 
 _CLIENT_HEADERS: Final = (
     "authorization",
@@ -56,38 +54,21 @@ def cors_policy(runtime: EdgeRuntime, surface: Surface) -> Message:
     )
 
 
-def readable(runtime: EdgeRuntime) -> Message | None:
-    """Give the filter that lets a page of an allowed origin read what a route answers by itself, such as a 404.
+def readable(runtime: EdgeRuntime, route: Message) -> Message:
+    """Give a route so that a page of an allowed origin can read what it answers by itself, such as a 404.
 
-    The CORS filter passes those by. Nothing where no origin is allowed.
+    The CORS filter passes such answers by. Of the headers here none goes out whose value comes out empty.
     """
-    if not runtime.origins:
-        return None
-    allowed = "|".join(map(re.escape, runtime.origins))
-    origin = {
-        "input": extension("origin", "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name="origin"),
-        "value_match": {"safe_regex": {"google_re2": {}, "regex": allowed}},
-    }
-    skip = extension("skip", "envoy.extensions.filters.common.matcher.action.v3.SkipFilter")
+    if "direct_response" not in route or not runtime.origins:
+        return route
+    allowed = f"request.headers['origin'] in {json.dumps(runtime.origins)}"
     marks = {
-        "access-control-allow-origin": "%REQ(ORIGIN)%",
-        "access-control-allow-credentials": "true",
-        "access-control-expose-headers": ", ".join(_ANSWER_HEADERS),
+        "access-control-allow-origin": f"%CEL({allowed} ? request.headers['origin'] : '')%",
+        "access-control-allow-credentials": f"%CEL({allowed} ? 'true' : '')%",
+        "access-control-expose-headers": f"%CEL({allowed} ? '{', '.join(_ANSWER_HEADERS)}' : '')%",
     }
-    return extension(
-        READABLE,
-        "envoy.extensions.common.matching.v3.ExtensionWithMatcher",
-        xds_matcher={
-            "matcher_list": {
-                "matchers": [{"predicate": {"not_matcher": {"single_predicate": origin}}, "on_match": {"action": skip}}]
-            }
-        },
-        extension_config=extension(
-            MUTATION,
-            "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-            mutations={"response_mutations": [set_header(name, value) for name, value in marks.items()]},
-        ),
-    )
+    added = [{"header": {"key": name, "value": value}} for name, value in marks.items()]
+    return {**route, "response_headers_to_add": [*route.get("response_headers_to_add", ()), *added]}
 
 
 def preflights(runtime: EdgeRuntime) -> Iterator[Message]:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from gateway.authentication import JWT, authentication
 from gateway.authorization import RBAC, authorization
 from gateway.contract import Surface
-from gateway.cors import CORS, READABLE, cors, readable
+from gateway.cors import CORS, cors
 from gateway.headers import MUTATION, passage
 from gateway.limits import BY_ADDRESS, BY_SUBJECT, Limits, limiter
 from gateway.runtime import EdgeRuntime
@@ -42,7 +42,6 @@ class FilterRule(NamedTuple):
 FILTERS: Final = (
     FilterRule(HEALTH, "first: answers for the edge itself, and needs nothing of what follows"),
     FilterRule(CORS, "before authentication: a preflight carries no token, and a refusal must be readable by the page"),
-    FilterRule(READABLE, "beside it: what a route refuses by itself CORS passes by"),
     FilterRule(MUTATION, "before whatever refuses: every answer carries its ids and the security headers"),
     FilterRule(COMPRESSOR, "before the transcoder: answers come back through it as JSON, not as gRPC"),
     FilterRule(BY_ADDRESS, "before any cryptography: a flood costs a look into a table"),
@@ -74,10 +73,9 @@ def http_filters(
         tls: whether it stands behind TLS.
         open_paths: what anybody may call beside the surface.
     """
-    builders: Mapping[str, Callable[[], Message | None]] = {
+    builders: Mapping[str, Callable[[], Message]] = {
         HEALTH: _health,
         CORS: cors,
-        READABLE: lambda: readable(runtime),
         # Not in dev: HSTS binds the host name whatever the port, and on localhost other people's things run too.
         MUTATION: lambda: passage(strict_transport=tls and runtime.environment == "production"),
         COMPRESSOR: _compressor,
@@ -91,7 +89,7 @@ def http_filters(
         RBAC: lambda: authorization(surface, open_paths),
         ROUTER: router,
     }
-    return [built for rule in FILTERS if (built := builders[rule.name]())]
+    return [builders[rule.name]() for rule in FILTERS]
 
 
 def router() -> Message:

@@ -1,6 +1,6 @@
 """Headers at the edge: what a client may not say, what every call carries inside, what every answer tells a browser."""
 
-from typing import Final
+from typing import Any, Final
 
 from gateway.xds import Message, extension, typed
 
@@ -73,10 +73,10 @@ def passage(*, strict_transport: bool) -> Message:
         MUTATION,
         "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
         mutations={
-            "request_mutations": [set_header("x-correlation-id", correlation)],
+            "request_mutations": [_set("x-correlation-id", correlation)],
             "response_mutations": [
-                set_header("x-correlation-id", "%REQ(X-CORRELATION-ID)%"),
-                *(set_header(name, value) for name, value in answer.items()),
+                _set("x-correlation-id", "%REQ(X-CORRELATION-ID)%"),
+                *(_set(name, value) for name, value in answer.items()),
                 # Envoy marks what its rate limits refuse; the status says it already.
                 {"remove": "x-envoy-ratelimited"},
             ],
@@ -96,12 +96,11 @@ def page_answer() -> Message:
     """Give the route's addition to `passage` for the portal's pages, which are made of parts; all are from here."""
     return typed(
         "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
-        mutations={"response_mutations": [set_header("content-security-policy", _PAGE_POLICY)]},
+        mutations={"response_mutations": [_set("content-security-policy", _PAGE_POLICY)]},
     )
 
 
-def set_header(name: str, value: str) -> Message:
-    """Give the mutation that sets a header, whatever it was."""
+def _set(name: str, value: str) -> dict[str, Any]:
     return {
         "append": {
             "header": {"key": name, "value": value},

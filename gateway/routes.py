@@ -17,7 +17,7 @@ from typing import Final
 from gateway.authentication import no_token, token_wanted
 from gateway.clusters import PAGE
 from gateway.contract import Surface
-from gateway.cors import CORS, cors_policy, preflights
+from gateway.cors import CORS, cors_policy, preflights, readable
 from gateway.headers import MUTATION, NOT_INSIDE, page_answer
 from gateway.limits import PORTAL_LIMIT, counted
 from gateway.lookup import by_beginning
@@ -48,7 +48,20 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
         surface: what is exposed.
         tuning: how repeats are spaced.
     """
-    routes = [
+    return {
+        "name": "edge",
+        "domains": ["*"],
+        "typed_per_filter_config": {CORS: cors_policy(runtime, surface)},
+        # Retries after an answer are the client's business.
+        "retry_policy": retry_policy(tuning, UNTOUCHED, repeats=2),
+        "request_headers_to_remove": NOT_INSIDE,
+        "matcher": by_beginning(list(all_routes(runtime, surface))),
+    }
+
+
+def all_routes(runtime: EdgeRuntime, surface: Surface) -> Iterator[Message]:
+    """Give the routes in the order in which they count: the first that matches is taken."""
+    routes = (
         *preflights(runtime),
         _two_hosts(),
         _two_tokens(),
@@ -58,16 +71,8 @@ def virtual_host(runtime: EdgeRuntime, surface: Surface, tuning: Tuning) -> Mess
         *_portal(runtime),
         *rest_routes(surface),
         refusal({"prefix": "/"}, 404),
-    ]
-    return {
-        "name": "edge",
-        "domains": ["*"],
-        "typed_per_filter_config": {CORS: cors_policy(runtime, surface)},
-        # Retries after an answer are the client's business.
-        "retry_policy": retry_policy(tuning, UNTOUCHED, repeats=2),
-        "request_headers_to_remove": NOT_INSIDE,
-        "matcher": by_beginning(routes),
-    }
+    )
+    return (readable(runtime, route) for route in routes)
 
 
 def open_paths(runtime: EdgeRuntime) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Every setting of the command line and of the one-machine platform, read once from the environment."""
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -22,7 +23,8 @@ LONGEST_BACKOFF_SECONDS = 30.0
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-_ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[1-9]\d{0,4})?")
+_HOST: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
+_USUAL_PORT: Final = {"http": 80, "https": 443}
 
 
 class LocalSettings(BaseSettings):
@@ -128,12 +130,9 @@ class LocalSettings(BaseSettings):
     def _origins(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        origins = () if value == "none" else tuple(each.strip() for each in value.split(",") if each.strip())
-        for origin in origins:
-            # As browsers write it (RFC 6454, 6.2): Envoy compares it to the letter.
-            if not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is no origin: it must read like https://shop.example, in small letters")
-        return origins
+        if value.strip() == "none":
+            return ()
+        return tuple(_as_browsers_say(each.strip()) for each in value.split(","))
 
     @field_validator("services", mode="before")
     @classmethod
@@ -148,6 +147,28 @@ class LocalSettings(BaseSettings):
         return self.edge_port != DEFAULT_EDGE_PORT
 
 
+def _as_browsers_say(origin: str) -> str:
+    """Return an origin that browsers can send (RFC 6454, 6.2): the edge compares it to the letter.
+
+    Raises:
+        ValueError: no browser says it like that.
+    """
+    try:
+        parts = urlsplit(origin)
+        host = parts.hostname or ""
+        host = f"[{ip_address(host)}]" if ":" in host else host
+        port = "" if parts.port in {None, _USUAL_PORT.get(parts.scheme)} else f":{parts.port}"
+        good = parts.scheme in _USUAL_PORT and _HOST.fullmatch(host) and origin == f"{parts.scheme}://{host}{port}"
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(
+            f"{origin!r} is no origin: scheme and host in small letters, a port only where it is not the usual one, "
+            "and nothing behind it, as https://shop.example"
+        )
+    return origin
+
+
 def read_settings() -> LocalSettings:
     """Return the settings out of the environment.
 
@@ -160,4 +181,4 @@ def read_settings() -> LocalSettings:
         first = error.errors()[0]
         field = str(first["loc"][0]) if first["loc"] else "settings"
         name = field if field.isupper() else f"ZOCO_{field.upper()}"
-        raise Failure(f"{name} cannot be used: {first['msg']}.") from None
+        raise Failure(f"{name} cannot be used: {first['msg'].removeprefix('Value error, ')}.") from None

@@ -26,6 +26,7 @@ from tests.bench.load import (
     Ghz,
     ghz_arguments,
     mutual_tls,
+    need_ghz,
     observe,
     on_core,
 )
@@ -127,9 +128,8 @@ def echo_servers() -> Iterator[EchoServers]:
     """Where servers are started; they end with it.
 
     Raises:
-        SystemExit: The load generator is not there.
+        FileNotFoundError: The load generator is not there.
     """
-    if not GHZ.exists():
-        sys.exit("ghz, the load generator, is not in .tools/bin: make tools")
+    need_ghz()
     with tempfile.TemporaryDirectory(prefix="zoco-bench-") as directory, contextlib.ExitStack() as ended:
         yield EchoServers(Path(directory), ended)

@@ -26,7 +26,7 @@ from tests.journeys.running import free_port
 
 PATH: Final = "/v1/rules/hello"
 CONTRACT: Final = "with-echo.binpb"
-NOWHERE: Final = "127.0.0.1:1"
+NOBODY: Final = "127.0.0.1:1"
 """Where the workloads are that nobody calls here."""
 START_SECONDS: Final = 60.0
 
@@ -52,9 +52,9 @@ def _start_edge(servers: EchoServers, echo: int, ended: ExitStack) -> int:
     """Starts Envoy on the load's core; gives the port."""
     directory, port = servers.directory, free_port()
     _write_contract(directory)
-    workloads = {name: [NOWHERE] for name in (*load_policy().workloads, PORTAL)}
+    workloads = {name: [NOBODY] for name in (*load_policy().workloads, PORTAL)}
     workloads |= {WORKLOAD: [f"127.0.0.1:{echo}"], KEYS_WORKLOAD: [f"127.0.0.1:{servers.start_keys()}"]}
-    described = edge_runtime(directory / "pki", workloads, NOWHERE, directory)
+    described = edge_runtime(directory / "pki", workloads, NOBODY, directory)
     runtime = replace(
         described,
         plain=Address("127.0.0.1", port),

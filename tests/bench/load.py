@@ -79,10 +79,15 @@ class Load(ABC):
         """What was answered from its beginning until it was stopped."""
 
 
-def need_generators() -> None:
-    """Raises FileNotFoundError where one of the load generators is missing."""
+def need_ghz() -> None:
+    """Raises FileNotFoundError where ghz is missing."""
     if not GHZ.exists():
         raise FileNotFoundError("ghz, a load generator, is not in .tools/bin: make tools")
+
+
+def need_generators() -> None:
+    """Raises FileNotFoundError where one of the load generators is missing."""
+    need_ghz()
     if shutil.which(H2LOAD) is None:
         raise FileNotFoundError("h2load, a load generator, is not installed (apt: nghttp2-client)")
 

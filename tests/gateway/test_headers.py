@@ -147,7 +147,7 @@ async def test_a_page_of_an_allowed_origin_may_read_answers(edge: Edge) -> None:
     assert "x-request-id" in answer.headers["access-control-expose-headers"]
 
 
-REFUSED = [
+READABLE = [
     pytest.param("GET", "/v1/nothing", 404, {}, id="no such path"),
     pytest.param("DELETE", "/v1/products", 405, {}, id="no such method"),
     pytest.param("POST", "/v1/orders", 415, {"content-type": "text/plain"}, id="no JSON"),
@@ -155,10 +155,17 @@ REFUSED = [
     pytest.param("GET", "/v1/orders/o1", 401, {"authorization": "Bearer x"}, id="no token"),
     pytest.param("GET", "/v1/products?pageSize=x", 400, {}, id="no number"),
 ]
-"""Refusals of each kind: by a route, by a filter, by the transcoder."""
+"""Answers of each kind of refusal: by a route, by a filter, by the transcoder."""
+OTHERS = [
+    pytest.param("GET", "/livez", 200, {}, id="the edge itself"),
+    pytest.param("GET", "/v1/a%2Fb", 400, {}, id="an escaped slash"),
+    pytest.param("GET", "/", 403, {"connection": "upgrade", "upgrade": "websocket"}, id="an upgrade"),
+    pytest.param("GET", "/", 400, {"a_b": "x"}, id="an underscore"),
+]
+"""What is answered before a route is looked for."""
 
 
-@pytest.mark.parametrize(("verb", "path", "status", "more"), REFUSED)
+@pytest.mark.parametrize(("verb", "path", "status", "more"), READABLE)
 async def test_a_page_of_an_allowed_origin_may_read_why_it_was_refused(
     edge: Edge, verb: str, path: str, status: int, more: dict[str, str]
 ) -> None:
@@ -167,10 +174,17 @@ async def test_a_page_of_an_allowed_origin_may_read_why_it_was_refused(
     marks = [answer.headers.get_list(f"access-control-{name}") for name in ("allow-origin", "allow-credentials")]
     assert marks == [[ORIGIN], ["true"]]
     assert "x-request-id" in answer.headers["access-control-expose-headers"]
-    for origin in (f"{ORIGIN}0", "http://evil.example", "null"):
-        answer = await edge.rest(verb, path, headers={"origin": origin, **more})
-        assert answer.status_code == status
-        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize(("verb", "path", "status", "more"), READABLE + OTHERS)
+@pytest.mark.parametrize("origin", [None, f"{ORIGIN}0", "http://evil.example", "http://localhost?3000", "null", ""])
+async def test_nobody_else_may(
+    edge: Edge, verb: str, path: str, status: int, more: dict[str, str], origin: str | None
+) -> None:
+    headers = more if origin is None else {"origin": origin, **more}
+    answer = await edge.rest(verb, path, headers=headers)
+    assert answer.status_code == status
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:3001", "https://localhost:3000", "http://evil.example", "null"])

@@ -4,12 +4,17 @@ import re
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gateway.contract import read_surface
 from gateway.lookup import by_beginning
+from gateway.routes import all_routes
+from gateway.runtime import cluster_runtime
 from gateway.templates import parse_template
 from gateway.xds import Message
+from mesh.policy import DESCRIPTORS
 
 SEGMENTS = st.sampled_from(["v1", "v1beta", "orders", "orders:find", "order", "o.v1.S", "x", ""])
 ENDS = st.sampled_from(["", "/", ":find", "/mine", "?a=/v1/orders"])
@@ -67,6 +72,30 @@ def test_of_another_collection_or_service_no_route_is_asked() -> None:
     assert found(matcher, "/elsewhere") == [rest]
 
 
-def test_a_route_that_says_nothing_of_the_path_is_refused() -> None:
-    with pytest.raises(ValueError, match="nothing of the path"):
-        by_beginning([{"match": {"connect_matcher": {}}}])
+@pytest.mark.parametrize(
+    "match",
+    [
+        {"connect_matcher": {}},
+        {"path": "*"},
+        {"prefix": ""},
+        {"path": "/v1/orders", "case_sensitive": False},
+        *({"safe_regex": {"regex": regex}} for regex in ("/v1/orders?/x", "/a/x|/b/x", r"/v1/\d+", "/v1/(a|b)", ".*")),
+    ],
+)
+def test_a_route_whose_paths_could_begin_anyhow_is_refused(match: Message) -> None:
+    with pytest.raises(ValueError, match="is not known"):
+        by_beginning([{"match": match}])
+
+
+def test_of_the_contract_every_path_finds_what_it_found_among_all() -> None:
+    surface = read_surface(FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()))
+    routes = list(all_routes(cluster_runtime(surface.workloads), surface))
+    matcher = by_beginning(routes)
+    paths = {method.path for method in surface.methods} | {
+        re.sub(r"\{[^}]*\}", "x", route.path) for method in surface.methods for route in method.routes
+    }
+    for path in sorted(paths):
+        for target in (path, f"{path}?a=/v1/orders", f"{path}/", f"/{path}", f"{path}:x", path.upper(), path[:-1]):
+            few = found(matcher, target)
+            assert [each for each in few if takes(each, target)] == [each for each in routes if takes(each, target)]
+            assert len(few) < len(routes) / 4
