@@ -1,5 +1,6 @@
 """Two ways to one read: over REST through the edge, and by native gRPC at the service's own door."""
 
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,7 +9,7 @@ from typing import Final
 import psutil
 
 from tests.bench.figure import Sample
-from tests.bench.load import CLIENTS, CONNECTIONS, Ghz, H2load, Load, observe
+from tests.bench.load import CLIENTS, CONNECTIONS, H2LOAD, Ghz, H2load, Load, observe
 
 ALONE_SECONDS: Final = 3.0
 """How long one client at a time calls, for what a single call takes."""
@@ -20,12 +21,14 @@ class Doors:
 
     Args:
         service: Its process.
+        edge: Envoy's.
         url: Of the read, at the edge.
         grpc_arguments: What `Ghz` is told for the same read by so many clients.
         headers: What each request over REST shows.
     """
 
     service: psutil.Process
+    edge: psutil.Process
     url: str
     grpc_arguments: Callable[[int], Sequence[str]]
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -49,8 +52,22 @@ class Doors:
         """The same over HTTP/1.1, where each call at once has a connection of its own."""
         return self._rest("--h1", f"--clients={clients}")
 
+    def read(self, times: int) -> None:
+        """Reads over REST so many times.
+
+        Raises:
+            RuntimeError: Not every read was answered well.
+        """
+        command = [H2LOAD, f"--requests={times}", "--clients=1", "--max-concurrent-streams=8", *self._shown(), self.url]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        if f"status codes: {times} 2xx" not in done.stdout:
+            raise RuntimeError(f"not every read was answered: {done.stdout}")
+
     def _rest(self, *how: str) -> Load:
-        return H2load(self.url, *(f"--header={name}: {value}" for name, value in self.headers.items()), *how)
+        return H2load(self.url, *self._shown(), *how)
+
+    def _shown(self) -> list[str]:
+        return [f"--header={name}: {value}" for name, value in self.headers.items()]
 
     def grpc(self, clients: int) -> Load:
         """The same by gRPC, with the edge's own certificate."""

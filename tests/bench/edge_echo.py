@@ -3,13 +3,14 @@
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import httpx
+import psutil
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from cli.local.binaries import envoy
@@ -32,8 +33,11 @@ START_SECONDS: Final = 60.0
 
 
 @contextmanager
-def echo_behind_edge() -> Iterator[Doors]:
+def echo_behind_edge(*, under: Sequence[str] = ()) -> Iterator[Doors]:
     """The server behind the whole pipeline over mTLS, as in `mtls`, read by an administrator.
+
+    Args:
+        under: A command that runs Envoy and watches it.
 
     Raises:
         FileNotFoundError: A load generator is not there.
@@ -42,14 +46,15 @@ def echo_behind_edge() -> Iterator[Doors]:
     need_generators()
     with echo_servers() as servers, ExitStack() as ended:
         server = servers.start("pipeline", "mtls")
-        url = f"http://127.0.0.1:{_start_edge(servers, server.port, ended)}{PATH}"
+        port, edge = _start_edge(servers, server.port, ended, under)
+        url = f"http://127.0.0.1:{port}{PATH}"
         headers = {"authorization": f"Bearer {server.token}"}
         _wait_until_answered(url, headers)
-        yield Doors(server.process, url, server.arguments, headers)
+        yield Doors(server.process, edge, url, server.arguments, headers)
 
 
-def _start_edge(servers: EchoServers, echo: int, ended: ExitStack) -> int:
-    """Starts Envoy on the load's core; gives the port."""
+def _start_edge(servers: EchoServers, echo: int, ended: ExitStack, under: Sequence[str]) -> tuple[int, psutil.Process]:
+    """Starts Envoy on the load's core; gives its port and its process."""
     directory, port = servers.directory, free_port()
     _write_contract(directory)
     workloads = {name: [NOBODY] for name in (*load_policy().workloads, PORTAL)}
@@ -68,7 +73,7 @@ def _start_edge(servers: EchoServers, echo: int, ended: ExitStack) -> int:
     config.write_text(render(runtime))
     write_secrets(runtime, directory)
     log = ended.enter_context((directory / "envoy.log").open("wb"))
-    command = [*on_core(LOAD_CORE), str(envoy(None)), "--config-path", str(config), "--concurrency", "1"]
+    command = [*on_core(LOAD_CORE), *under, str(envoy(None)), "--config-path", str(config), "--concurrency", "1"]
     process = subprocess.Popen(
         [*command, "--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "1000"],
         stdout=log,
@@ -76,7 +81,7 @@ def _start_edge(servers: EchoServers, echo: int, ended: ExitStack) -> int:
     )
     ended.callback(process.wait)
     ended.callback(process.terminate)
-    return port
+    return port, psutil.Process(process.pid)
 
 
 def _write_contract(directory: Path) -> None:

@@ -50,14 +50,14 @@ def product_behind_edge() -> Iterator[Doors]:
         status = shop.status()
         for process in status.values():
             _pin(int(process["pid"]), LOAD_CORE)
-        service = psutil.Process(int(status[SERVICE]["pid"]))
+        service, edge = (psutil.Process(int(status[name]["pid"])) for name in (SERVICE, "edge"))
         _pin(service.pid, SERVER_CORE)
 
         def grpc_arguments(clients: int) -> Sequence[str]:
             own = mutual_tls(shop.home / "pki" / "edge", SERVICE)
             return ghz_arguments(shop.port(SERVICE), DESCRIPTORS, METHOD, {"id": product}, *own, clients=clients)
 
-        yield Doors(service, f"http://{shop.address}/v1/products/{product}", grpc_arguments)
+        yield Doors(service, edge, f"http://{shop.address}/v1/products/{product}", grpc_arguments)
         audit = shop.zoco("audit", "--settle", "30", check=False)
         if audit.returncode:
             raise RuntimeError(f"the audit after the load is not clean:\n{audit.stdout}")
