@@ -52,6 +52,10 @@ class Doors:
         """The same over HTTP/1.1, where each call at once has a connection of its own."""
         return self._rest("--h1", f"--clients={clients}")
 
+    def grpc(self, clients: int) -> Load:
+        """The same by gRPC, with the edge's own certificate."""
+        return Ghz(*self.grpc_arguments(clients))
+
     def read(self, times: int) -> None:
         """Reads over REST so many times.
 
@@ -68,7 +72,3 @@ class Doors:
 
     def _shown(self) -> list[str]:
         return [f"--header={name}: {value}" for name, value in self.headers.items()]
-
-    def grpc(self, clients: int) -> Load:
-        """The same by gRPC, with the edge's own certificate."""
-        return Ghz(*self.grpc_arguments(clients))

@@ -13,7 +13,8 @@ import httpx
 import psutil
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from cli.local.binaries import envoy
+from cli.local.envoy import envoy_program
+from cli.local.settings import LocalSettings
 from gateway.edge import render
 from gateway.runtime import PORTAL, Address
 from mesh.policy import DESCRIPTORS, load_policy
@@ -73,12 +74,8 @@ def _start_edge(servers: EchoServers, echo: int, ended: ExitStack, under: Sequen
     config.write_text(render(runtime))
     write_secrets(runtime, directory)
     log = ended.enter_context((directory / "envoy.log").open("wb"))
-    command = [*on_core(LOAD_CORE), *under, str(envoy(None)), "--config-path", str(config), "--concurrency", "1"]
-    process = subprocess.Popen(
-        [*command, "--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "1000"],
-        stdout=log,
-        stderr=log,
-    )
+    command = envoy_program(LocalSettings(), config, workers=1).command
+    process = subprocess.Popen([*on_core(LOAD_CORE), *under, *command], stdout=log, stderr=log)
     ended.callback(process.wait)
     ended.callback(process.terminate)
     return port, psutil.Process(process.pid)

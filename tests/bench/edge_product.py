@@ -40,9 +40,8 @@ def product_behind_edge() -> Iterator[Doors]:
         open_shop({"OTEL_TRACES_SAMPLER_ARG": str(TRACE_RATIO)}, collector) as whole,
     ):
         _pin(os.getpid(), LOAD_CORE)  # the collector is in here
-        product = httpx.get(f"http://{whole.address}/v1/products?pageSize=1", trust_env=False).json()["products"][0][
-            "id"
-        ]
+        listed = httpx.get(f"http://{whole.address}/v1/products?pageSize=1", trust_env=False)
+        product = listed.json()["products"][0]["id"]
         whole.down()
         shop = replace(whole, settings={**whole.settings, "ZOCO_SERVICES": NEEDED})
         shop.up()

@@ -1,9 +1,6 @@
 """Holding, taking and giving back over the wire: whatever fails or comes twice, money moves once."""
 
 import asyncio
-import hashlib
-import hmac
-import json
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -11,7 +8,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.api.httpbody_pb2 import HttpBody
 from google.type.money_pb2 import Money
 from sqlalchemy import text
 
@@ -19,7 +15,7 @@ from mesh import money
 from mesh.errors import Aborted, MeshError, from_rpc_error
 from mesh.ids import uuid7
 from tests.harness import ServiceUnderTest, Tokens
-from tests.payment.given import SECRET, TWENTY, Looking, Order, attempts, events, ledger, left_open, row
+from tests.payment.given import TWENTY, Looking, Order, attempts, events, ledger, left_open, row
 from zoco.payment.v1 import payment_pb2
 from zoco.payment.v1 import payment_service_pb2 as service
 from zoco.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
@@ -379,57 +375,3 @@ async def test_payments_are_listed_newest_first_page_by_page(payments: ServiceUn
     assert {each.order_id for each in captured.payments} == {orders[1].id, orders[3].id}
     one = await stub.ListPayments(service.ListPaymentsRequest(order_id=orders[2].id))
     assert [each.order_id for each in one.payments] == [orders[2].id]
-
-
-def report(order_id: str, *, secret: str = SECRET, age: int = 0) -> tuple[HttpBody, tuple[tuple[str, str], ...]]:
-    """A provider's report and its signature."""
-    body = json.dumps({"id": "evt_1", "type": "payment.captured", "data": {"orderId": order_id}}).encode()
-    stamp = int(time.time()) - age
-    signature = hmac.new(secret.encode(), b"%d." % stamp + body, hashlib.sha256).hexdigest()
-    return HttpBody(content_type="application/json", data=body), (("zoco-signature", f"t={stamp},v1={signature}"),)
-
-
-async def test_a_report_is_taken_once_however_often_it_comes(payments: ServiceUnderTest) -> None:
-    stub = PaymentServiceStub(payments.channel())
-    body, headers = report(uuid7())
-
-    for _ in range(3):
-        await stub.HandleWebhook(service.HandleWebhookRequest(provider="sandbox", body=body), metadata=headers)
-
-    async with payments.database.reading() as connection:
-        taken = await connection.execute(text("SELECT count(*) FROM webhook_event"))
-    assert taken.scalar_one() == 1
-
-
-async def test_a_report_settles_what_was_left_open(payments: ServiceUnderTest, order: Order, looking: Looking) -> None:
-    await order.authorize()
-    key = await left_open(payments, order, "capture")
-    await looking.provider.capture(key=key, reference=order.id, amount=AMOUNT)
-    body, headers = report(order.id)
-
-    await PaymentServiceStub(payments.channel()).HandleWebhook(
-        service.HandleWebhookRequest(provider="sandbox", body=body), metadata=headers
-    )
-
-    assert (await row(payments, order)).state == "CAPTURED"
-    assert await events(payments) == ["PaymentAuthorized", "PaymentCaptured"]
-
-
-@pytest.mark.parametrize("case", ["another secret", "too old", "unsigned", "malformed", "changed body"])
-async def test_a_report_that_is_not_the_providers_is_refused(payments: ServiceUnderTest, case: str) -> None:
-    body, headers = report(
-        uuid7(), secret="guessed" if case == "another secret" else SECRET, age=600 * (case == "too old")
-    )
-    if case == "unsigned":
-        headers = ()
-    if case == "malformed":
-        headers = (("zoco-signature", "t=yesterday,v1=abc"),)
-    if case == "changed body":
-        body.data += b" "
-
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await PaymentServiceStub(payments.channel()).HandleWebhook(
-            service.HandleWebhookRequest(provider="sandbox", body=body), metadata=headers
-        )
-
-    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
