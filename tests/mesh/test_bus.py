@@ -3,97 +3,23 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import psycopg
 import pytest
 from opentelemetry import trace
-from prometheus_client import CollectorRegistry
-from sqlalchemy import text
 
-from mesh.bus import Received, Subscription, on, on_batch
-from mesh.bus.consumer import Consumer
-from mesh.bus.envelope import Envelope
-from mesh.bus.metrics import BusMetrics, watch_backlog
-from mesh.bus.nats import NatsBus
-from mesh.bus.port import NotStored, Publication
-from mesh.bus.relay import LOCK, Relay
+from mesh.bus import Received, on, on_batch
+from mesh.bus.metrics import watch_backlog
+from mesh.bus.port import NotStored
+from mesh.bus.relay import LOCK
 from mesh.call import current_call
 from mesh.clock import utc_now
-from mesh.data import Database, Transaction, outbox
-from mesh.ids import uuid7
-from tests.fixtures.brokers import account_url
-from tests.fixtures.servers import NatsServer, Postgres, PostgresServer, until
-from tests.mesh.ledger import a_call, add, balance, opened, placed, prepare, scalar
+from mesh.data import Transaction, outbox
+from tests.fixtures.servers import NatsServer, Postgres, until
+from tests.mesh.bus_side import Side, a_side, count, count_cancelled, dead, event, nothing_left, publish
+from tests.mesh.ledger import a_call, add, balance, placed, prepare, scalar
 from zoco.order.v1.order_events_pb2 import OrderCancelled, OrderPlaced
-
-
-@dataclass
-class Side:
-    """A service: its database, its connection to the broker, and the loops that run in it."""
-
-    url: str
-    database: Database
-    bus: NatsBus
-    loops: list[asyncio.Task[None]] = field(default_factory=list)
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-
-    def __post_init__(self) -> None:
-        self.metrics = BusMetrics(self.registry)
-
-    def figure(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
-
-    def relay(self, **options: Any) -> Relay:
-        relay = Relay(self.url, self.bus, workload="order", metrics=self.metrics, **options)
-        self.database.on_events(relay.wake)
-        self.loops.append(asyncio.create_task(relay.run()))
-        return relay
-
-    def consume(self, *subscriptions: Subscription) -> None:
-        consumer = Consumer(
-            self.database,
-            self.bus,
-            workload="ledger",
-            area="order",
-            subscriptions=subscriptions,
-            metrics=self.metrics,
-            first_delay=timedelta(milliseconds=5),
-        )
-        self.loops.append(asyncio.create_task(consumer.run()))
-
-    async def halt(self) -> None:
-        for loop in self.loops:
-            loop.cancel()
-        await asyncio.gather(*self.loops, return_exceptions=True)
-        self.loops.clear()
-
-    async def place(self, *orders: str, version: int = 1) -> None:
-        async def work(tx: Transaction) -> None:
-            for order_id in orders:
-                tx.publish(placed(order_id), aggregate_id=order_id, version=version)
-
-        await self.database.transact(work)
-
-    async def unpublished(self) -> int:
-        return int(await scalar(self.database, "SELECT count(*) FROM outbox WHERE published_at IS NULL"))
-
-
-@asynccontextmanager
-async def a_side(url: str, nats_url: str) -> AsyncIterator[Side]:
-    bus = NatsBus(account_url(nats_url, "ledger"), name="ledger")
-    await bus.start()
-    async with opened(url) as database:
-        side = Side(url, database, bus)
-        try:
-            yield side
-        finally:
-            await side.halt()
-            await bus.close()
 
 
 @pytest.fixture
@@ -226,113 +152,6 @@ async def test_an_event_that_works_at_a_later_try_leaves_no_dead_letter(side: Si
     assert await scalar(side.database, "SELECT count(*) FROM dead_letter") == 0
 
 
-async def test_a_database_that_is_away_is_no_fault_of_the_event(own_postgres: PostgresServer, nats: str) -> None:
-    prepare(own_postgres.url())
-    async with a_side(own_postgres.url(), nats) as side:
-        side.relay()
-        side.consume(on(OrderPlaced, count))
-        await side.place("a")
-        await until(lambda: balance(side.database, "a"))
-        await asyncio.to_thread(own_postgres.kill)
-        await publish(side, event("b"))
-        await asyncio.sleep(1.5)  # longer than five tries would take
-        await asyncio.to_thread(own_postgres.start)
-        await until(lambda: balance(side.database, "b"), seconds=20)
-        assert await scalar(side.database, "SELECT count(*) FROM dead_letter") == 0
-        await side.place("c")
-        await until(lambda: balance(side.database, "c"), seconds=20)
-
-
-async def test_what_is_committed_while_the_broker_is_down_arrives_when_it_is_back(
-    postgres: Postgres, own_nats: NatsServer
-) -> None:
-    async with a_side(await postgres.prepared("ledger", prepare), own_nats.url) as side:
-        side.relay()
-        side.consume(on(OrderPlaced, count))
-        await side.place("a")
-        await until(lambda: balance(side.database, "a"))
-        own_nats.stop()
-        await side.place("b")
-        await until(lambda: not side.bus.connected)
-        await side.place("c")
-        own_nats.start()
-        await until(lambda: balance(side.database, "c"), seconds=20)
-        assert [await balance(side.database, account) for account in "abc"] == [1, 1, 1]
-
-
-async def test_a_broker_that_was_away_at_the_start_is_found_later(postgres: Postgres, own_nats: NatsServer) -> None:
-    own_nats.stop()
-    async with a_side(await postgres.prepared("ledger", prepare), own_nats.url) as side:
-        side.relay()
-        side.consume(on(OrderPlaced, count))
-        await side.place("a")
-        assert not side.bus.connected
-        own_nats.start()
-        await until(lambda: balance(side.database, "a"), seconds=20)
-
-
-async def test_what_a_full_broker_refuses_stays_in_the_outbox_until_there_is_room(
-    postgres: Postgres, tmp_path: Path
-) -> None:
-    server = NatsServer(tmp_path / "small", max_file_store=200_000)
-    server.start()
-    try:
-        async with a_side(await postgres.prepared("ledger", prepare), server.url) as side:
-            side.relay()
-            side.consume(on(OrderPlaced, count))
-            large = [("x" * 10_000) + str(number) for number in range(60)]
-            for order_id in large:
-                await side.place(order_id)
-            await until(lambda: balance(side.database, large[0]))
-            await asyncio.sleep(1)
-            assert await side.unpublished() > 30
-            server.stop()
-            server.jetstream["max_file_store"] = 100_000_000
-            server.start()
-            await until(lambda: scalar(side.database, "SELECT count(*) = 60 FROM account"), seconds=20)
-            await until(lambda: nothing_left(side))
-    finally:
-        server.stop()
-
-
-async def test_a_wiped_broker_is_filled_again_and_nothing_takes_effect_twice(
-    postgres: Postgres, own_nats: NatsServer
-) -> None:
-    async with a_side(await postgres.prepared("ledger", prepare), own_nats.url) as side:
-        side.relay()
-        side.consume(on(OrderPlaced, count))
-        await side.place("a", "b")
-        await until(lambda: balance(side.database, "b"))
-        await side.halt()
-        side.relay()
-        # Published, and handled by nobody yet, when the broker loses everything.
-        await side.place("c")
-        await until(lambda: nothing_left(side))
-        own_nats.wipe()
-        await side.place("d")
-        own_nats.start()
-        side.consume(on(OrderPlaced, count))
-        await until(lambda: balance(side.database, "d"), seconds=20)
-        await until(lambda: balance(side.database, "c"), seconds=20)
-        assert [await balance(side.database, account) for account in "abcd"] == [1, 1, 1, 1]
-
-
-async def test_a_broker_wiped_under_running_loops_is_filled_again(postgres: Postgres, own_nats: NatsServer) -> None:
-    async with a_side(await postgres.prepared("ledger", prepare), own_nats.url) as side:
-        side.relay()
-        side.consume(on(OrderPlaced, count))
-        await side.place("a")
-        await until(lambda: balance(side.database, "a"))
-        own_nats.wipe()
-        own_nats.start()
-        await side.place("b")
-        await until(lambda: balance(side.database, "b"), seconds=20)
-        await until(lambda: nothing_left(side))
-        # Both stand in the stream again, for whoever has not had them.
-        assert (await side.bus.ensure_stream("order")).last_sequence == 2
-        assert await balance(side.database, "a") == 1
-
-
 async def test_one_relay_works_at_a_time_and_the_next_takes_over_when_it_dies(postgres: Postgres, nats: str) -> None:
     url = await postgres.prepared("ledger", prepare)
     async with a_side(url, nats) as first, a_side(url, nats) as second:
@@ -397,10 +216,10 @@ async def test_what_the_broker_has_no_stream_for_is_told_message_by_message(side
     await until(lambda: side.bus.connected)
     await side.bus.ensure_stream("order")
     stray = replace(event("a"), subject="zoco.elsewhere.v1.Strayed")
-    for count in (1, 50):
-        results = await side.bus.publish([event("b"), *([stray] * count)])
+    for strays in (1, 50):
+        results = await side.bus.publish([event("b"), *([stray] * strays)])
         assert isinstance(results[0], int)
-        assert [type(result) for result in results[1:]] == [NotStored] * count
+        assert [type(result) for result in results[1:]] == [NotStored] * strays
 
 
 async def test_two_processes_of_a_workload_share_its_events(postgres: Postgres, nats: str) -> None:
@@ -456,44 +275,3 @@ async def test_the_backlog_and_what_became_of_events_are_measured(postgres: Post
         assert side.figure("events_handled_total", type=placed_type) == 2
         assert side.figure("event_age_seconds_count", type=placed_type) == 2
         assert side.figure("events_failed_total", type=cancelled_type) == 5
-
-
-def event(account: str, kind: type[OrderPlaced] | type[OrderCancelled] = OrderPlaced) -> Publication:
-    """An event as another service publishes it."""
-    message = kind(order_id=account)
-    envelope = Envelope(
-        event_id=uuid7(),
-        type=message.DESCRIPTOR.full_name,
-        source="/zoco/order",
-        aggregate_id=account,
-        version=1,
-        time=utc_now(),
-        correlation_id="",
-    )
-    return envelope.publication(message.SerializeToString())
-
-
-async def publish(side: Side, *publications: Publication) -> None:
-    """Publishes past the outbox, and past the broker's own check for repeated ids."""
-    await until(lambda: side.bus.connected)
-    await side.bus.ensure_stream("order")
-    results = await side.bus.publish([replace(each, id=uuid7()) for each in publications])
-    assert all(isinstance(result, int) for result in results), results
-
-
-async def count(tx: Transaction, received: Received[OrderPlaced]) -> None:
-    await add(tx, received.aggregate_id)
-
-
-async def count_cancelled(tx: Transaction, received: Received[OrderCancelled]) -> None:
-    await add(tx, received.aggregate_id)
-
-
-async def nothing_left(side: Side) -> bool:
-    return await side.unpublished() == 0
-
-
-async def dead(side: Side) -> list[tuple[str, int, str]]:
-    async with side.database.reading() as connection:
-        query = "SELECT subject, tries, reason FROM dead_letter WHERE dead_at IS NOT NULL ORDER BY event_id"
-        return [(row.subject, row.tries, row.reason) for row in await connection.execute(text(query))]

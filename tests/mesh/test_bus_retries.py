@@ -17,8 +17,8 @@ from mesh.clock import utc_now
 from mesh.data import Transaction, dead_letters
 from mesh.data.dead_letters import DeadLetter
 from tests.fixtures.servers import Postgres, until
+from tests.mesh.bus_side import Side, a_side, event, publish
 from tests.mesh.ledger import add, balance, prepare, scalar
-from tests.mesh.test_bus import Side, a_side, event, publish
 from zoco.order.v1.order_events_pb2 import OrderPlaced
 
 
