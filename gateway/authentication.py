@@ -1,7 +1,9 @@
 """Access tokens at the edge: verified before anything is decoded, with the keys that the contract says who publishes.
 
-The keys are asked for through Envoy itself. A listener that only this process can reach turns the RPC's REST rule into
-the RPC, as the public one does, and calls the workload over mTLS: no second way to be trusted, no address to know.
+The keys are asked for through Envoy itself, on a listener that only this process can reach (keys.py). Until it has been
+answered once, the filter fetches them and verifies every token. From then on Envoy is given the filter anew, with the
+keys inside, whenever they change. Verified tokens are remembered by one such filter: what it remembers ends with its
+keys (docs/decisions/038).
 """
 
 from datetime import timedelta
@@ -9,7 +11,7 @@ from typing import Final
 
 from gateway.contract import Surface
 from gateway.runtime import EdgeRuntime
-from gateway.xds import Message, extension, typed
+from gateway.xds import Message, typed
 from mesh.policy import Audience, MethodPolicy
 from mesh.tokens import CLOCK_SKEW
 from mesh.wire import json_duration
@@ -25,6 +27,12 @@ KEYS: Final = "token-keys"
 KEYS_LIFE: Final = timedelta(seconds=60)
 """How old the keys get, as in mesh.tokens: half the time for which a new key is published before it signs."""
 
+KEYS_DELAY: Final = timedelta(seconds=15)
+"""How long Envoy waits before it asks again what the filter is: so long a withdrawn key counts, at most."""
+
+_REMEMBERED: Final = 2048
+"""Tokens that each of Envoy's threads remembers for a listener, 6.5 kB each; the one seen longest ago is forgotten."""
+
 _RETRY: Final = timedelta(milliseconds=500)
 _TIMEOUT: Final = timedelta(seconds=2)
 
@@ -36,30 +44,44 @@ _OPTIONAL: Final = "optional"
 
 
 def authentication(runtime: EdgeRuntime, surface: Surface) -> Message:
-    """Give the jwt_authn filter.
-
-    Routes say whether a token is required. One that says nothing falls to the last rule, which nothing satisfies.
+    """Give the jwt_authn filter: what it is until the keys have been discovered, and where to ask for what it is then.
 
     Args:
         runtime: issuer and audience.
         surface: who publishes the keys.
     """
-    nobody = {"provider_name": _PROVIDER, "audiences": [_NOBODY]}
-    return extension(
-        JWT,
-        "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
-        providers={_PROVIDER: _provider(runtime, surface)},
-        requirement_map={
-            _REQUIRED: {"provider_name": _PROVIDER},
-            # A bad token is as good as none where everybody may call (docs/decisions/002).
-            _OPTIONAL: {
-                "requires_any": {"requirements": [{"provider_name": _PROVIDER}, {"allow_missing_or_failed": {}}]}
-            },
+    source = {
+        "api_type": "REST",
+        "transport_api_version": "V3",
+        "cluster_names": [KEYS],
+        "refresh_delay": json_duration(KEYS_DELAY),
+        "request_timeout": json_duration(_TIMEOUT),
+    }
+    fetching = _filter(runtime, {"remote_jwks": _fetched(surface)})
+    return {
+        "name": JWT,
+        "config_discovery": {
+            "config_source": {"resource_api_version": "V3", "api_config_source": source},
+            "type_urls": [fetching["@type"]],
+            "default_config": fetching,
+            # Else nobody is served, not even without a token, before the first keys are there.
+            "apply_default_config_without_warming": True,
         },
-        rules=[{"match": {"prefix": "/"}, "requires": {"provider_and_audiences": nobody}}],
-        # A preflight carries no token, and none is to be had for it (Fetch standard, 3.3.5).
-        bypass_cors_preflight=True,
-    )
+    }
+
+
+def discovered(runtime: EdgeRuntime, keys: str) -> Message:
+    """Give the filter that verifies tokens with some keys, and remembers the tokens it has verified.
+
+    Args:
+        runtime: issuer and audience.
+        keys: a JSON Web Key Set.
+
+    Returns:
+        A TypedExtensionConfig, as an extension configuration discovery service answers.
+    """
+    remembering = {"local_jwks": {"inline_string": keys}, "jwt_cache_config": {"jwt_cache_size": _REMEMBERED}}
+    return {"name": JWT, "typed_config": _filter(runtime, remembering)}
 
 
 def token_wanted(method: MethodPolicy) -> Message:
@@ -73,7 +95,29 @@ def no_token() -> Message:
     return {JWT: typed("envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig", disabled=True)}
 
 
-def _provider(runtime: EdgeRuntime, surface: Surface) -> Message:
+def _filter(runtime: EdgeRuntime, keys: Message) -> Message:
+    """Give the filter's configuration.
+
+    Routes say whether a token is required. One that says nothing falls to the last rule, which nothing satisfies.
+    """
+    nobody = {"provider_name": _PROVIDER, "audiences": [_NOBODY]}
+    return typed(
+        "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+        providers={_PROVIDER: {**_provider(runtime), **keys}},
+        requirement_map={
+            _REQUIRED: {"provider_name": _PROVIDER},
+            # A bad token is as good as none where everybody may call (docs/decisions/002).
+            _OPTIONAL: {
+                "requires_any": {"requirements": [{"provider_name": _PROVIDER}, {"allow_missing_or_failed": {}}]}
+            },
+        },
+        rules=[{"match": {"prefix": "/"}, "requires": {"provider_and_audiences": nobody}}],
+        # A preflight carries no token, and none is to be had for it (Fetch standard, 3.3.5).
+        bypass_cors_preflight=True,
+    )
+
+
+def _provider(runtime: EdgeRuntime) -> Message:
     return {
         "issuer": runtime.token_issuer,
         "audiences": [runtime.token_audience],
@@ -87,11 +131,10 @@ def _provider(runtime: EdgeRuntime, surface: Surface) -> Message:
         # The service verifies it again, and what Envoy does not look at: type, unknown headers, claims, revocation.
         "forward": True,
         "payload_in_metadata": CLAIMS,
-        "remote_jwks": _keys(surface),
     }
 
 
-def _keys(surface: Surface) -> Message:
+def _fetched(surface: Surface) -> Message:
     return {
         "http_uri": {
             "uri": f"http://{KEYS}{surface.keys_route.path}",

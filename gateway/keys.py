@@ -1,6 +1,6 @@
 """The way from the edge to itself by which it asks for the keys of tokens: REST in, the RPC out.
 
-Envoy fetches keys in the background on its main thread, which reaches no listener of the kind that lives inside the
+Envoy asks in the background on its main thread, which reaches no listener of the kind that lives inside the
 process (`envoy_internal_address`). So this one has a socket file, for nobody but the edge's own account.
 """
 
@@ -10,6 +10,7 @@ from typing import Final
 from gateway.authentication import KEYS
 from gateway.clusters import NOWHERE
 from gateway.contract import Surface
+from gateway.discovery import DISCOVERY, DISCOVERY_PATH, discovery
 from gateway.filters import TRANSCODER, router, transcoder
 from gateway.runtime import EdgeRuntime
 from gateway.xds import Message, awake, extension, header_is
@@ -38,7 +39,7 @@ def keys_listener(runtime: EdgeRuntime, surface: Surface) -> Message:
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="token_keys",
-        http_filters=[limiter, transcoder(runtime, {surface.keys.service}), router()],
+        http_filters=[limiter, discovery(runtime, surface), transcoder(runtime, {surface.keys.service}), router()],
         route_config={"name": KEYS, "virtual_hosts": [_virtual_host(surface)]},
     )
     return {"name": KEYS, "address": _socket(runtime), "filter_chains": [{"filters": [manager]}]}
@@ -69,6 +70,11 @@ def _virtual_host(surface: Surface) -> Message:
         "route": {"cluster": NOWHERE},
         "typed_per_filter_config": awake(TRANSCODER),
     }
+    asked = {
+        "match": {"path": DISCOVERY_PATH, "headers": [header_is(":method", "POST")]},
+        "route": {"cluster": NOWHERE},
+        "typed_per_filter_config": {**awake(DISCOVERY), **awake(TRANSCODER)},
+    }
     rpc = {
         "match": {"path": surface.keys.path},
         "route": {
@@ -78,4 +84,4 @@ def _virtual_host(surface: Surface) -> Message:
         },
     }
     said = {"header": {"key": "x-correlation-id", "value": CORRELATION}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    return {"name": KEYS, "domains": ["*"], "routes": [rest, rpc], "request_headers_to_add": [said]}
+    return {"name": KEYS, "domains": ["*"], "routes": [rest, asked, rpc], "request_headers_to_add": [said]}

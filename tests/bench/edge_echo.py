@@ -47,16 +47,19 @@ def echo_behind_edge(*, under: Sequence[str] = ()) -> Iterator[Doors]:
     need_generators()
     with echo_servers() as servers, ExitStack() as ended:
         server = servers.start("pipeline", "mtls")
-        port, edge = _start_edge(servers, server.port, ended, under)
+        port, admin = free_port(), free_port()
+        edge = _start_edge(servers, server.port, port, admin, ended, under)
         url = f"http://127.0.0.1:{port}{PATH}"
         headers = {"authorization": f"Bearer {server.token}"}
-        _wait_until_answered(url, headers)
+        _wait_until_answered(url, headers, admin)
         yield Doors(server.process, edge, url, server.arguments, headers)
 
 
-def _start_edge(servers: EchoServers, echo: int, ended: ExitStack, under: Sequence[str]) -> tuple[int, psutil.Process]:
-    """Starts Envoy on the load's core; gives its port and its process."""
-    directory, port = servers.directory, free_port()
+def _start_edge(
+    servers: EchoServers, echo: int, port: int, admin: int, ended: ExitStack, under: Sequence[str]
+) -> psutil.Process:
+    """Starts Envoy on the load's core."""
+    directory = servers.directory
     _write_contract(directory)
     workloads = {name: [NOBODY] for name in (*load_policy().workloads, PORTAL)}
     workloads |= {WORKLOAD: [f"127.0.0.1:{echo}"], KEYS_WORKLOAD: [f"127.0.0.1:{servers.start_keys()}"]}
@@ -64,6 +67,7 @@ def _start_edge(servers: EchoServers, echo: int, ended: ExitStack, under: Sequen
     runtime = replace(
         described,
         plain=Address("127.0.0.1", port),
+        admin=Address("127.0.0.1", admin),
         files=replace(described.files, descriptors=str(directory / CONTRACT)),
         trace_collector=servers.collector,
         trace_ratio=TRACE_RATIO,
@@ -78,7 +82,7 @@ def _start_edge(servers: EchoServers, echo: int, ended: ExitStack, under: Sequen
     process = subprocess.Popen([*on_core(LOAD_CORE), *under, *command], stdout=log, stderr=log)
     ended.callback(process.wait)
     ended.callback(process.terminate)
-    return port, psutil.Process(process.pid)
+    return psutil.Process(process.pid)
 
 
 def _write_contract(directory: Path) -> None:
@@ -90,18 +94,22 @@ def _write_contract(directory: Path) -> None:
     (directory / CONTRACT).write_bytes(known.SerializeToString())
 
 
-def _wait_until_answered(url: str, headers: dict[str, str]) -> None:
-    """Envoy has to find the services healthy and to get the keys of tokens."""
+def _wait_until_answered(url: str, headers: dict[str, str], admin: int) -> None:
+    """Envoy has to find the services healthy, and to discover the keys: from then on it remembers tokens."""
     end = time.monotonic() + START_SECONDS
     said = ""
     while time.monotonic() < end:
         try:
             answer = httpx.get(url, headers=headers, trust_env=False)
+            said = answer.text
+            if answer.is_success and json.loads(said)["text"] == PATH.rpartition("/")[2] and _remembers(admin):
+                return
         except httpx.HTTPError as error:
             said = str(error)
-        else:
-            said = answer.text
-            if answer.is_success and json.loads(said)["text"] == PATH.rpartition("/")[2]:
-                return
         time.sleep(0.05)
     raise RuntimeError(f"the edge does not answer: {said}")
+
+
+def _remembers(admin: int) -> bool:
+    stats = httpx.get(f"http://127.0.0.1:{admin}/stats?filter=jwt_cache_hit", trust_env=False).text
+    return any(int(line.rpartition(":")[2]) for line in stats.splitlines())

@@ -2,6 +2,7 @@
 
 import asyncio
 import stat
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -13,9 +14,11 @@ import pytest
 import pytest_asyncio
 from google.rpc import code_pb2
 
+from gateway.authentication import JWT
 from mesh.errors import from_rpc_error
+from mesh.tokens import CLOCK_SKEW
 from tests.gateway.edges import Edge, managers, start_edge, until
-from tests.gateway.neighbours import Neighbour, failing
+from tests.gateway.neighbours import Neighbour, answering, failing, response_of
 from tests.gateway.test_errors import reasons
 from tests.harness import Tokens
 from zoco.order.v1.order_service_pb2 import GetOrderRequest
@@ -24,6 +27,10 @@ from zoco.order.v1.order_service_pb2_grpc import OrderServiceStub
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 KEYS = "/zoco.user.v1.AuthService/GetJwks"
+ASKED = "extension_config_discovery.*update_success"
+ASKED_IN_VAIN = "extension_config_discovery.*update_failure"
+TAKEN = "extension_config_discovery.*config_reload"
+REMEMBERED = "edge.jwt_authn.jwt_cache_hit"
 
 
 @dataclass
@@ -57,10 +64,21 @@ def _shown(tokens: Tokens) -> dict[str, str]:
 
 def _fetch_often(config: dict[str, Any]) -> None:
     for manager in managers(config):
-        for each in manager["http_filters"]:
-            for provider in each["typed_config"].get("providers", {}).values():
-                provider["remote_jwks"]["cache_duration"] = "1s"
-                provider["remote_jwks"]["async_fetch"]["failed_refetch_duration"] = "0.2s"
+        (found,) = (each["config_discovery"] for each in manager["http_filters"] if each["name"] == JWT)
+        found["config_source"]["api_config_source"]["refresh_delay"] = "0.2s"
+        (provider,) = found["default_config"]["providers"].values()
+        provider["remote_jwks"]["async_fetch"]["failed_refetch_duration"] = "0.2s"
+
+
+async def _counted(edge: Edge, pattern: str) -> int:
+    return sum((await edge.stats(pattern)).values())
+
+
+async def _discovered(edge: Edge) -> None:
+    async def discovered() -> bool:
+        return await _counted(edge, TAKEN) == 1
+
+    await until(discovered, "Envoy has the token filter with its keys")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -92,9 +110,12 @@ async def test_the_edge_works_without_keys_as_far_as_it_can_and_finds_them_when_
         return await late.read(old) == 200
 
     await until(verifies, "the keys are there", seconds=10)
+    await _discovered(edge)
+    assert [await late.read(old), await late.read(old)] == [200, 200]
+    assert await _counted(edge, REMEMBERED) == 1
     # Retired and replaced: the new one counts within the life of the cache, and the old one no longer, not even for a
     # token that was verified before.
-    late.user.keys = Tokens(kid="new")
+    late.user.keys = Tokens(kid='the "new" \\ one\t\N{KEY}')
     new = _shown(late.user.keys)
 
     async def rotated() -> bool:
@@ -103,18 +124,60 @@ async def test_the_edge_works_without_keys_as_far_as_it_can_and_finds_them_when_
     await until(rotated, "the keys are those that are published", seconds=10)
     # Nobody answers any more, however often the edge asks.
     await late.user.kill()
-    before = await _failed_fetches(edge)
+    before = await _counted(edge, ASKED_IN_VAIN)
 
     async def asked_in_vain() -> bool:
-        """Each of two listeners asks every 0.2 s: so often in three times the life of a key."""
-        return await _failed_fetches(edge) > before + 30
+        return await _counted(edge, ASKED_IN_VAIN) >= before + 5
 
     await until(asked_in_vain, "the edge asks in vain", seconds=10)
     assert await late.read(new) == 200
 
 
-async def _failed_fetches(edge: Edge) -> int:
-    return sum((await edge.stats("jwt_authn.jwks_fetch_failed")).values())
+async def test_a_token_is_verified_once_and_refused_when_it_expires(late: Edges) -> None:
+    await late.user.start()
+    await _discovered(late.edge)
+    expires = int(time.time()) + 2
+    shown = {"authorization": f"Bearer {late.edge.tokens.mint('anna', exp=expires)}"}
+    assert await late.read(shown) == 200
+    remembered = await _counted(late.edge, REMEMBERED)
+    assert await late.read(shown) == 200
+    assert await _counted(late.edge, REMEMBERED) == remembered + 1
+    taken = [time.time()]
+
+    async def refused() -> bool:
+        begun = time.time()
+        if await late.read(shown) == 401:
+            return True
+        taken.append(begun)
+        return False
+
+    await until(refused, "the token has expired", seconds=20)
+    assert taken[-1] <= expires + CLOCK_SKEW + 1, "Envoy counts whole seconds"
+
+
+async def test_keys_that_stay_are_not_taken_anew_and_an_answer_without_keys_takes_none_away(late: Edges) -> None:
+    await late.user.start()
+    edge = late.edge
+    await _discovered(edge)
+    shown = _shown(edge.tokens)
+    assert await late.read(shown) == 200
+    asked = await _counted(edge, ASKED)
+
+    async def asked_again() -> bool:
+        return await _counted(edge, ASKED) >= asked + 3
+
+    await until(asked_again, "the edge asks again")
+    assert await _counted(edge, TAKEN) == 1
+    late.user.answers[KEYS] = answering(response_of(KEYS))
+    before = await _counted(edge, ASKED_IN_VAIN)
+
+    async def without_keys() -> bool:
+        return await _counted(edge, ASKED_IN_VAIN) >= before + 3
+
+    await until(without_keys, "the edge hears of no key")
+    assert await _counted(edge, TAKEN) == 1
+    assert await late.read(shown) == 200
+    assert await late.read(_shown(edge.tokens)) == 200
 
 
 async def test_a_crowd_without_keys_does_not_run_the_user_service_down(late: Edges) -> None:
@@ -133,7 +196,7 @@ async def test_an_unknown_key_id_makes_nobody_ask(edge: Edge) -> None:
     unknown = Tokens(kid="made-up")
     answers = [await edge.rest("GET", "/v1/orders/o1", headers=_shown(unknown)) for _ in range(100)]
     assert {answer.status_code for answer in answers} == {401}
-    assert user.key_fetches <= before + 2, "what is due in any case"
+    assert user.key_fetches <= before + 3, "what is due in any case: of each listener, and of the filter they share"
 
 
 async def test_the_way_by_which_keys_are_asked_for_is_not_open_to_clients(edge: Edge) -> None:

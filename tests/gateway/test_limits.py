@@ -25,7 +25,7 @@ def _slowly(config: dict[str, Any]) -> None:
     for manager in managers(config):
         manager["xff_num_trusted_hops"] = 1  # so that a test can be any address
         for each in manager["http_filters"]:
-            for descriptor in each["typed_config"].get("descriptors", ()):
+            for descriptor in each.get("typed_config", {}).get("descriptors", ()):
                 descriptor["token_bucket"] |= {"tokens_per_fill": 1, "fill_interval": "3600s"}
 
 

@@ -8,11 +8,12 @@ import pytest
 import yaml
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from gateway.authentication import JWT, KEYS_LIFE
+from gateway.authentication import JWT, KEYS_DELAY, KEYS_LIFE, discovered
 from gateway.authorization import RBAC
 from gateway.edge import GENERATED, emit
 from gateway.filters import FILTERS
 from gateway.portal.assets import PAGES
+from gateway.runtime import cluster_runtime
 from mesh.compiler import CompileError
 from mesh.policy import DESCRIPTORS, Audience, LimitKey
 from mesh.tuning import ProfileName, load_tuning
@@ -109,7 +110,7 @@ def test_every_exposed_method_stands_in_the_rule_table_once_and_no_hidden_one_do
 
 def test_no_more_clients_are_counted_than_there_is_room_for(emitted: dict[str, Any]) -> None:
     for manager in managers(emitted):
-        configs = [each["typed_config"] for each in manager["http_filters"]]
+        configs = [each["typed_config"] for each in manager["http_filters"] if each["name"] != JWT]
         rooms = [each["max_dynamic_descriptors"] for each in configs if "rate_limits" in each]
         assert rooms == [load_tuning().rate_limits.max_keys] * 2
 
@@ -117,6 +118,23 @@ def test_no_more_clients_are_counted_than_there_is_room_for(emitted: dict[str, A
 def test_a_key_is_known_here_long_before_it_signs() -> None:
     lead = UserSettings.model_fields["signing_key_lead_seconds"].default
     assert 2 * KEYS_LIFE.total_seconds() <= lead
+    assert KEYS_DELAY <= KEYS_LIFE
+
+
+def test_only_a_filter_that_has_its_keys_inside_remembers_tokens(emitted: dict[str, Any]) -> None:
+    """Envoy forgets no token when keys that it fetches change. A filter with other keys is another filter."""
+    for manager in managers(emitted):
+        (first,) = (each["config_discovery"] for each in manager["http_filters"] if each["name"] == JWT)
+        (fetching,) = first["default_config"]["providers"].values()
+        assert "remote_jwks" in fetching
+        assert "jwt_cache_config" not in fetching
+        (remembering,) = discovered(cluster_runtime(policy().workloads), "{}")["typed_config"]["providers"].values()
+        assert remembering["local_jwks"] == {"inline_string": "{}"}
+        assert "remote_jwks" not in remembering
+        different = {"remote_jwks", "local_jwks", "jwt_cache_config"}
+        assert {name: fetching[name] for name in fetching.keys() - different} == {
+            name: remembering[name] for name in remembering.keys() - different
+        }
 
 
 @pytest.mark.parametrize(
@@ -166,6 +184,6 @@ def _options(descriptors: FileDescriptorSet, name: str) -> Any:
 
 def _buckets(manager: dict[str, Any]) -> Iterator[tuple[tuple[str, LimitKey], dict[str, Any]]]:
     for each in manager["http_filters"]:
-        for descriptor in each["typed_config"].get("descriptors", ()):
+        for descriptor in each.get("typed_config", {}).get("descriptors", ()):
             first = descriptor["entries"][0]
             yield (first["value"], LimitKey[first["key"]]), descriptor["token_bucket"]
