@@ -27,9 +27,21 @@ def discovery(runtime: EdgeRuntime, surface: Surface) -> Message:
         runtime: issuer and audience.
         surface: who publishes the keys.
     """
-    resource = typed("envoy.config.core.v3.TypedExtensionConfig", **discovered(runtime, _KEYS))
-    before, after = json.dumps({"resources": [resource]}).split(_KEYS)
+    before, after = json.dumps(answer(runtime, _KEYS)).split(_KEYS)
     values = {"KEYS": surface.keys_route.path, "BEFORE": before, "AFTER": after}
     head = "".join(f"local {name} = [==[{value}]==]\n" for name, value in values.items())
     script = {"inline_string": head + _SCRIPT}
     return resting(extension(DISCOVERY, "envoy.extensions.filters.http.lua.v3.Lua", default_source_code=script))
+
+
+def answer(runtime: EdgeRuntime, keys: str) -> Message:
+    """Give what Envoy is answered.
+
+    Args:
+        runtime: issuer and audience.
+        keys: a JSON Web Key Set.
+
+    Returns:
+        An envoy.service.discovery.v3.DiscoveryResponse in its JSON form.
+    """
+    return {"resources": [typed("envoy.config.core.v3.TypedExtensionConfig", **discovered(runtime, keys))]}

@@ -9,6 +9,9 @@ import yaml
 from google.protobuf import descriptor_pool, json_format
 
 from cli.local.binaries import envoy
+from gateway.discovery import answer
+from gateway.runtime import cluster_runtime
+from mesh.policy import load_policy
 from tests.mesh.envoy_protos import parse_strictly, read_descriptors
 
 GENERATED = Path(__file__).parents[2] / "generated" / "envoy"
@@ -27,6 +30,10 @@ def test_every_field_of_a_configuration_is_one_that_envoy_knows(
     parse_strictly(yaml.safe_load(path.read_text(encoding="utf-8")), pool)
 
 
+def test_what_the_edge_answers_itself_is_a_filter_that_envoy_knows(pool: descriptor_pool.DescriptorPool) -> None:
+    parse_strictly(answer(cluster_runtime(load_policy().workloads), '{"keys": []}'), pool)
+
+
 @pytest.mark.parametrize(
     "break_it",
     [
@@ -40,7 +47,7 @@ def test_a_slip_deep_inside_a_typed_config_is_found(break_it: Any, pool: descrip
     config = copy.deepcopy(yaml.safe_load((GENERATED / "edge.yaml").read_text(encoding="utf-8")))
     listener = config["static_resources"]["listeners"][0]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    router = next(each["typed_config"] for each in manager["http_filters"] if "Router" in each["typed_config"]["@type"])
+    router = manager["http_filters"][-1]["typed_config"]
     parse_strictly(config, pool)
 
     break_it(router)
