@@ -27,8 +27,8 @@ KEYS: Final = "token-keys"
 KEYS_LIFE: Final = timedelta(seconds=60)
 """How old the keys get, as in mesh.tokens: half the time for which a new key is published before it signs."""
 
-KEYS_DELAY: Final = timedelta(seconds=15)
-"""How long Envoy waits before it asks again what the filter is: so long a withdrawn key counts, at most."""
+KEYS_DELAY: Final = timedelta(seconds=5)
+"""How long Envoy waits, at least, before it asks again what the filter is; by chance up to twice as long."""
 
 _REMEMBERED: Final = 2048
 """Tokens that each of Envoy's threads remembers for a listener, 6.5 kB each; the one seen longest ago is forgotten."""

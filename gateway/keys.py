@@ -26,7 +26,7 @@ _RATE: Final = {"max_tokens": 20, "tokens_per_fill": 20, "fill_interval": json_d
 def keys_listener(runtime: EdgeRuntime, surface: Surface) -> Message:
     """Give the listener on the edge's socket file."""
     always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
-    # While there are no keys at all, every call that brings a token asks for them.
+    # While there are no keys at all, every call that brings a token asks for them; what is asked otherwise is little.
     limiter = extension(
         "envoy.filters.http.local_ratelimit",
         "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",

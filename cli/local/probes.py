@@ -133,8 +133,9 @@ class EdgeHealth(EnvoyHealth):
         reason = await super()._missing()
         if reason is not None or not self._awaits_keys:
             return reason
-        fetched = await self._page("/stats?filter=jwks_fetch_success$")
-        self._awaits_keys = not any(int(line.rpartition(":")[2]) for line in fetched)
+        # Fetched by the filter that Envoy begins with, or discovered with the one that follows it.
+        counted = await self._page("/stats?filter=jwt_authn.(config_reload|jwks_fetch_success)$")
+        self._awaits_keys = not any(int(line.rpartition(":")[2]) for line in counted)
         return "has no keys of tokens yet" if self._awaits_keys else None
 
 

@@ -54,7 +54,9 @@ class AuthServicer(AuthServiceServicer):
 
     async def GetJwks(self, request: auth.GetJwksRequest, context: Any) -> auth.GetJwksResponse:
         """The keys that verify access tokens."""
-        return auth.GetJwksResponse(keys=[key_to_proto(key) for key in self._keys.keys])
+        # In an order that every process of this service has: whoever remembers the answer sees no change in it.
+        keys = sorted(self._keys.keys, key=lambda key: key.kid)
+        return auth.GetJwksResponse(keys=[key_to_proto(key) for key in keys])
 
 
 class UserServicer(UserServiceServicer):

@@ -23,7 +23,9 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_edge(pki: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
     async with AsyncExitStack() as stack:
-        yield await start_edge(stack, pki, tmp_path_factory.mktemp("edge"), signed_in=True)
+        edge = await start_edge(stack, pki, tmp_path_factory.mktemp("edge"), signed_in=True)
+        await edge.remembers_tokens()
+        yield edge
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -72,6 +72,13 @@ class Edge:
         found = (line.rsplit(": ", 1) for line in answer.text.splitlines())
         return {name: int(value) for name, value in found if value.isdecimal()}
 
+    async def remembers_tokens(self) -> None:
+        """Wait until the filter that fetches keys has given way to the one that has them, and remembers tokens."""
+        await until(self._has_discovered, "Envoy has the token filter with its keys")
+
+    async def _has_discovered(self) -> bool:
+        return bool(sum((await self.stats("jwt_authn.config_reload$")).values()))
+
     async def reaches_everybody(self) -> None:
         """Wait until every neighbour is healthy for the edge, also after a test that kept their loop from answering."""
         await until(lambda: _all_healthy(self.client, self.admin, set()), "all clusters are healthy")
@@ -318,5 +325,5 @@ async def _all_healthy(client: httpx.AsyncClient, admin: str, excepted: set[str]
 
 
 async def _has_keys(client: httpx.AsyncClient, admin: str) -> bool:
-    answer = await client.get(f"{admin}/stats?filter=jwks_fetch_success$")
+    answer = await client.get(f"{admin}/stats?filter=jwt_authn.(config_reload|jwks_fetch_success)$")
     return any(int(line.rpartition(":")[2]) for line in answer.text.splitlines())
