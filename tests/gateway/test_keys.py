@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import pytest_asyncio
 from google.rpc import code_pb2
 
+from cli.local.probes import EdgeHealth
 from gateway.authentication import JWT
 from mesh.errors import from_rpc_error
 from mesh.tokens import CLOCK_SKEW
@@ -61,12 +63,15 @@ def _shown(tokens: Tokens) -> dict[str, str]:
     return {"authorization": f"Bearer {tokens.customer()}"}
 
 
-def _fetch_often(config: dict[str, Any]) -> None:
+def _fetch_often(config: dict[str, Any], *, again: str = "0.2s") -> None:
     for manager in managers(config):
         (found,) = (each["config_discovery"] for each in manager["http_filters"] if each["name"] == JWT)
         found["config_source"]["api_config_source"]["refresh_delay"] = "0.2s"
         (provider,) = found["default_config"]["providers"].values()
-        provider["remote_jwks"]["async_fetch"]["failed_refetch_duration"] = "0.2s"
+        provider["remote_jwks"]["async_fetch"]["failed_refetch_duration"] = again
+
+
+_fetch_once = partial(_fetch_often, again="3600s")
 
 
 async def _counted(edge: Edge, pattern: str) -> int:
@@ -162,6 +167,18 @@ async def test_keys_that_stay_are_not_taken_anew_and_an_answer_without_keys_take
     await _asks_again(late)
     assert [await late.read(shown), await late.read(_shown(edge.tokens))] == [200, 200]
     assert await _counted(edge, "token_keys.lua.errors") == 0
+
+
+async def test_an_edge_whose_keys_were_discovered_before_they_were_fetched_is_ready(pki: Path, tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        user = LateNeighbour("user", pki / "user")
+        edge = await start_edge(stack, pki, tmp_path, instead={"user": user}, alter=_fetch_once)
+        health = EdgeHealth(int(edge.admin.rpartition(":")[2]), (), keys=True)
+        assert await health() == "has no keys of tokens yet"
+        await user.start()
+        await edge.remembers_tokens()
+        assert not sum((await edge.stats("jwks_fetch_success$")).values())
+        assert await health() is None
 
 
 async def _asks_again(late: Edges) -> None:
