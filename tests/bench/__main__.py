@@ -59,9 +59,16 @@ def main(names: Sequence[str]) -> int:
 
 def _line(figure: Figure) -> str:
     low, high = figure.spread
-    form = ".2f" if not figure.unit else ".0f"
+    form = f".{_decimals(figure)}f"
     target = "" if figure.target is None else f"   must reach {figure.target:.2f}: {figure.verdict}"
     return f"{figure.name:44}{figure.value:>8{form}} {figure.unit:11} ({low:{form}} to {high:{form}}){target}"
+
+
+def _decimals(figure: Figure) -> int:
+    """Three digits say all that such a machine can."""
+    if not figure.unit or abs(figure.value) < 10:
+        return 2
+    return 1 if abs(figure.value) < 100 else 0
 
 
 def _machine() -> str:
