@@ -1,7 +1,8 @@
 """The way from the edge to itself by which it asks for the keys of tokens: REST in, the RPC out.
 
 Envoy asks in the background on its main thread, which reaches no listener of the kind that lives inside the
-process (`envoy_internal_address`). So this one has a socket file, for nobody but the edge's own account.
+process (`envoy_internal_address`). So this one has a socket file, for nobody but the edge's own account. It calls the
+workload over mTLS as the public listeners do: no second way to be trusted, no address to know.
 """
 
 from datetime import timedelta
@@ -26,7 +27,7 @@ _RATE: Final = {"max_tokens": 20, "tokens_per_fill": 20, "fill_interval": json_d
 def keys_listener(runtime: EdgeRuntime, surface: Surface) -> Message:
     """Give the listener on the edge's socket file."""
     always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
-    # While there are no keys at all, every call that brings a token asks for them; what is asked otherwise is little.
+    # While there are no keys at all, every call that brings a token asks for them.
     limiter = extension(
         "envoy.filters.http.local_ratelimit",
         "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",

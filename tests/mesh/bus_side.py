@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
-from mesh.bus import Received, Subscription
+from mesh.bus import Received, Subscription, on
 from mesh.bus.consumer import Consumer
 from mesh.bus.envelope import Envelope
 from mesh.bus.metrics import BusMetrics
@@ -22,7 +22,7 @@ from mesh.data import Database, Transaction
 from mesh.ids import uuid7
 from tests.fixtures.brokers import account_url
 from tests.fixtures.servers import until
-from tests.mesh.ledger import add, opened, placed, scalar
+from tests.mesh.ledger import add, balance, opened, placed, scalar
 from zoco.order.v1.order_events_pb2 import OrderCancelled, OrderPlaced
 
 
@@ -115,6 +115,14 @@ async def publish(side: Side, *publications: Publication) -> None:
 
 async def count(tx: Transaction, received: Received[OrderPlaced]) -> None:
     await add(tx, received.aggregate_id)
+
+
+async def relay_and_count(side: Side, *orders: str) -> None:
+    """Starts relay and consumer, and waits until orders have come through both."""
+    side.relay()
+    side.consume(on(OrderPlaced, count))
+    await side.place(*orders)
+    await until(lambda: balance(side.database, orders[-1]))
 
 
 async def count_cancelled(tx: Transaction, received: Received[OrderCancelled]) -> None:
