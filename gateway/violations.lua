@@ -8,6 +8,15 @@ local REASON = '"reason":"MALFORMED_REQUEST"}'
 local VIOLATION = ',{"@type":"type.googleapis.com/google.rpc.BadRequest",'
   .. '"fieldViolations":[{"description":"%s","field":"%s","reason":""}]}'
 
+-- An unknown name of a query, its unreserved characters as themselves, as the transcoder read them (RFC 3986, 6.2.2.2).
+-- The rest stays encoded: it can be quotes or no UTF-8 at all, and is in no name that there is.
+local function spelled(name)
+  return (name:gsub("%%(%x%x)", function(digits)
+    local character = string.char(tonumber(digits, 16))
+    return character:match("[%w_.~-]")
+  end))
+end
+
 -- The path of the field, as the contract spells it, and what is wrong with it; nothing where no field is named.
 local function fault(message)
   local path, what = message:match("^([%a_][%w_%.%[%]]*): (.+)$")
@@ -16,7 +25,7 @@ local function fault(message)
   end
   local unknown = message:match('^Could not find field \\"(.*)\\" in the type \\"[%w_%.]+\\"%.$')
   if unknown then
-    return unknown, "is not a field of this request"
+    return spelled(unknown), "is not a field of this request"
   end
   local scalar = message:match('^Encountered a non%-leaf field \\"(.*)\\" that is not a message while')
   if scalar then

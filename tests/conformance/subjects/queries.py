@@ -106,7 +106,13 @@ CASES: Final[list[Case]] = [
         "a field of a message that is a scalar is unknown", _UNKNOWN, get("/v1/products?query.x=3"), unreadable("query")
     ),
     case(
-        "an unknown name with quotes in it is told as it came",
+        "an unknown name that was encoded for no need is named in letters",
+        rfc(3986, "6.2.2.2"),
+        get("/v1/products?%63olo%75r%5Fo%2Ff=red"),
+        refused(400, "MALFORMED_REQUEST", field="colour_o%2Ff"),
+    ),
+    case(
+        "an unknown name with quotes in it is told encoded",
         _UNKNOWN,
         get("/v1/products?a%22%7D%5D%25b%22%20in%20the%20type=3"),
         unreadable("a%22%7D%5D%25b%22%20in%20the%20type"),
