@@ -1,8 +1,6 @@
 """security.md, "spoofing": who somebody is cannot be said in a header, nor what is called by an odd path."""
 
-import asyncio
 import re
-from collections.abc import Sequence
 
 import grpc
 import httpx
@@ -11,6 +9,7 @@ import pytest
 from tests.journeys.conftest import Person
 from tests.journeys.running import RunningShop
 from tests.journeys.transports import Client, Refused, Rest
+from tests.raw import send_raw
 from tests.security.inside import Inside, refusal
 
 CAPTURE = "/zoco.payment.v1.PaymentService/Capture"
@@ -110,7 +109,8 @@ async def test_no_spelling_of_a_path_reaches_what_is_not_open(shop: RunningShop,
     before = _calls(shop)
     for content_type in ("application/json", "application/grpc-web+proto", "application/grpc"):
         for verb in ("POST", "GET"):
-            status, head = await _raw(shop, f"{verb} {target} HTTP/1.1", content_type)
+            body = b"" if verb == "GET" else b"\0\0\0\0\0"
+            status, head = await send_raw(shop.address, f"{verb} {target} HTTP/1.1", content_type, body)
             # To native gRPC, under HTTP 200: no such method, or no such path at all.
             assert status in {400, 401, 403, 404, 405, 415, 426} or UNKNOWN.search(head), head
     assert _calls(shop) == before
@@ -128,26 +128,12 @@ async def test_no_spelling_of_a_path_reaches_what_is_not_open(shop: RunningShop,
 async def test_no_header_changes_what_is_called(shop: RunningShop, header: str) -> None:
     before = _calls(shop)
 
-    status, body = await _raw(shop, "GET /v1/categories HTTP/1.1", "application/json", header)
+    status, head = await send_raw(shop.address, "GET /v1/categories HTTP/1.1", "application/json", b"", header)
 
-    assert status in {200, 415}, body
+    assert status in {200, 415}, head
     assert _calls(shop) == before
 
 
 def _calls(shop: RunningShop) -> int:
     """How many calls of Capture from outside payment has seen: its access log has a line each."""
     return sum(each.get("method") == CAPTURE and each.get("caller") == "edge" for each in shop.logs("payment"))
-
-
-async def _raw(shop: RunningShop, line: str, content_type: str, *headers: str) -> tuple[int, bytes]:
-    """Sends a request as it stands; gives the status and the headers."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", shop.edge_port)
-    body = b"" if line.startswith("GET") else b"\0\0\0\0\0"
-    own: Sequence[str] = (f"host: {shop.address}", f"content-type: {content_type}", f"content-length: {len(body)}")
-    writer.write("\r\n".join([line, *own, *headers, "connection: close", "", ""]).encode() + body)
-    await writer.drain()
-    async with asyncio.timeout(10):
-        answer = await reader.readuntil(b"\r\n\r\n")
-    writer.close()
-    await writer.wait_closed()
-    return int(answer.split(b" ")[1]), answer
