@@ -18,7 +18,8 @@ from cli.audit.target import Target, running_target
 from cli.local.home import Home
 from cli.local.settings import LocalSettings
 from tests.journeys.conftest import PASSWORD, order_of
-from tests.journeys.running import RunningShop, free_port
+from tests.journeys.running import RunningShop
+from tests.ports import free_port
 
 SETTLE = 30.0
 _KEEP = "CREATE TABLE {kept} AS SELECT * FROM {table}"

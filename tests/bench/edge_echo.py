@@ -24,7 +24,7 @@ from tests.bench.echo_server import KEYS_WORKLOAD, TRACE_RATIO, WORKLOAD
 from tests.bench.load import LOAD_CORE, need_generators, on_core
 from tests.gateway.edges import edge_runtime, write_secrets
 from tests.harness import AUDIENCE, ISSUER
-from tests.journeys.running import free_port
+from tests.ports import free_port
 
 PATH: Final = "/v1/rules/hello"
 CONTRACT: Final = "with-echo.binpb"

@@ -25,7 +25,7 @@ from gateway.runtime import PORTAL, Address
 from mesh.policy import load_policy
 from tests.bench.figure import ROUNDS, Figure
 from tests.gateway.edges import edge_runtime, write_secrets
-from tests.journeys.running import free_port
+from tests.ports import free_port
 
 _ROOT: Final = Path(__file__).parents[2]
 _COPIED: Final = ("protos", "generated", "mesh", "gateway", "cli", "services", "tests", "pyproject.toml", "buf.yaml")

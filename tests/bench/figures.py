@@ -22,7 +22,8 @@ import httpx
 
 from tests.cli.messy_catalog import write_messy_catalog
 from tests.journeys.conftest import PASSWORD, order_of
-from tests.journeys.running import RunningShop, free_port, wait_for
+from tests.journeys.running import RunningShop, wait_for
+from tests.ports import free_port
 
 ORDERS = 200
 READ_SECONDS = 10

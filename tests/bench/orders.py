@@ -19,8 +19,9 @@ from mesh.credentials import client_credentials
 from mesh.ids import uuid7
 from tests.fixtures.spans import SpanCollector
 from tests.journeys.conftest import PASSWORD, order_of
-from tests.journeys.running import RunningShop, free_port
+from tests.journeys.running import RunningShop
 from tests.journeys.transports import Json, refusal_of
+from tests.ports import free_port
 from zoco.order.v1.order_service_pb2 import CreateOrderRequest
 from zoco.order.v1.order_service_pb2_grpc import OrderServiceStub
 

@@ -22,7 +22,8 @@ from cli.local.runfile import read_run_state
 from mesh.crashpoints import REACHED, VARIABLE
 from tests.chaos.outside import Outside, proxied
 from tests.chaos.proxy import Proxy
-from tests.journeys.running import PROJECT, RunningShop, free_port
+from tests.journeys.running import PROJECT, RunningShop
+from tests.ports import free_port
 
 SETTINGS: Final[Mapping[str, str]] = {
     # A process that died is back at once, however often it dies: the proof is of what it left, not of the patience.

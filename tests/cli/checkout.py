@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,24 +14,6 @@ from cli.local.home import Home
 from cli.local.settings import PROJECT
 
 _PATIENCE_SECONDS = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def free_edge_port() -> int:
-    """A port that is free together with the TLS port that follows from it."""
-    while True:
-        port = free_port()
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port + 363))
-            except (OSError, OverflowError):
-                continue
-        return port
 
 
 def lives(pid: int) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cli.local.home import Home
-from tests.cli.checkout import Checkout, free_edge_port
+from tests.cli.checkout import Checkout
+from tests.ports import free_edge_port
 
 
 @pytest.fixture

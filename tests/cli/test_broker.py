@@ -19,7 +19,8 @@ from cli.local.probes import http_json
 from cli.local.spawning import ExecSpawner
 from cli.local.supervisor import Supervisor
 from mesh.bus.nats import NatsBus
-from tests.cli.checkout import free_port, until
+from tests.cli.checkout import until
+from tests.ports import free_port
 
 
 @dataclass(frozen=True)

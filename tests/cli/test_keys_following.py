@@ -15,8 +15,8 @@ from cli.local.home import Home
 from cli.local.pki import ensure_pki, read_leaf
 from cli.local.rotation import rotate_authority
 from mesh.credentials import read_material, server_credentials
-from tests.cli.checkout import free_port
 from tests.mesh.tls import authority_of, raw_server_credentials, server
+from tests.ports import free_port
 
 
 @dataclass(frozen=True)

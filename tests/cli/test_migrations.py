@@ -14,7 +14,7 @@ from cli.local.postgres import ensure_cluster, ensure_databases, local_database,
 from cli.local.spawning import ExecSpawner
 from cli.local.supervisor import Supervisor
 from mesh.data.migrations import head as alembic_head
-from tests.cli.checkout import free_port
+from tests.ports import free_port
 
 SERVICE = "payment"
 

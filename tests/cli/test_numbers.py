@@ -18,7 +18,8 @@ from cli.local.settings import LocalSettings
 from cli.local.shop import Shop
 from cli.local.sidecars import sidecar_processes
 from mesh.tuning import TUNING
-from tests.cli.checkout import Checkout, free_edge_port
+from tests.cli.checkout import Checkout
+from tests.ports import free_edge_port
 
 
 @pytest.fixture

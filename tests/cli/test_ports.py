@@ -11,7 +11,7 @@ from cli.local.portcheck import is_free
 from cli.local.ports import Ports, plan, slots
 from cli.local.reservation import Reservation, every_port
 from cli.local.settings import LocalSettings, read_settings
-from tests.cli.checkout import free_edge_port, free_port
+from tests.ports import free_edge_port, free_port
 
 SHOP = ["user", "product", "inventory", "order", "payment", "notification", "analytics"]
 

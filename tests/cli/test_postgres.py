@@ -15,7 +15,8 @@ from cli.local.ports import Ports
 from cli.local.postgres import Database, ensure_cluster, ensure_databases, local_database, postgres_process
 from cli.local.spawning import ExecSpawner
 from cli.local.supervisor import Supervisor
-from tests.cli.checkout import free_port, until
+from tests.cli.checkout import until
+from tests.ports import free_port
 
 PASSWORDS = {"order": "p@ss/word 'one", "user": "another"}
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from cli.local.reservation import Reservation
-from tests.cli.checkout import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is reserved")
 

@@ -20,7 +20,8 @@ from cli.local.runfile import read_run_state
 from cli.local.settings import PROJECT
 from cli.local.spawning import ExecSpawner, Program
 from cli.local.supervisor import ProcessReport, Supervisor
-from tests.cli.checkout import free_port, lives, until
+from tests.cli.checkout import lives, until
+from tests.ports import free_port
 
 WORKLOAD = Path(__file__).with_name("workload.py")
 PORTS = Ports(1, 2, 3, 4, {}, {}, 5, 6, 7)

@@ -12,7 +12,8 @@ import pytest
 
 from cli.local.home import Home
 from mesh.policy import load_policy
-from tests.cli.checkout import Checkout, free_edge_port, lives, until_now
+from tests.cli.checkout import Checkout, lives, until_now
+from tests.ports import free_edge_port
 
 
 @pytest.fixture(scope="module")

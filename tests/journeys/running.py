@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -125,11 +124,3 @@ def wait_for(condition: Callable[[], bool], limit: float, what: str) -> None:
     while not condition():
         assert time.monotonic() < end, f"no {what} within {limit} s"
         time.sleep(0.1)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

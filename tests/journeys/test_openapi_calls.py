@@ -23,7 +23,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from mesh.ids import uuid7
-from tests.journeys.running import RunningShop, free_port
+from tests.journeys.running import RunningShop
+from tests.ports import free_port
 
 DOCUMENT: Final = json.loads((Path(__file__).parents[2] / "generated/openapi/openapi.json").read_text(encoding="utf-8"))
 SCHEMA: Final = schemathesis.openapi.from_dict(DOCUMENT)

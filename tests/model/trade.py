@@ -33,9 +33,10 @@ from services.payment.__main__ import build as payment
 from services.payment.settings import PaymentSettings
 from services.product.__main__ import build as product
 from services.product.settings import ProductSettings
-from tests.fixtures.servers import NatsServer, Postgres, free_port, until
+from tests.fixtures.servers import NatsServer, Postgres, until
 from tests.harness import Harness, ServiceUnderTest, Tokens
 from tests.model.model import Standing
+from tests.ports import free_port
 from zoco.inventory.v1 import inventory_service_pb2, stock_pb2
 from zoco.order.v1 import order_pb2, order_service_pb2
 from zoco.product.v1 import product_pb2, product_service_pb2

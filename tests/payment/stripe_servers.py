@@ -24,7 +24,8 @@ import h11
 import httpx
 import pytest
 
-from tests.fixtures.servers import LOOPBACK, free_port, launch
+from tests.fixtures.servers import LOOPBACK, launch
+from tests.ports import free_port
 
 PROJECT = Path(__file__).parents[2]
 API_KEY = "sk_test_123"

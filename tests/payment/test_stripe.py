@@ -25,8 +25,8 @@ from services.payment.providers.port import (
     Statement,
 )
 from services.payment.providers.stripe import Stripe
-from tests.fixtures.servers import free_port
 from tests.payment.stripe_servers import API_KEY, RememberingStripe
+from tests.ports import free_port
 
 TWENTY = Money("EUR", 2000)
 NOTHING = Money.zero("EUR")
