@@ -97,14 +97,17 @@ def plan(
         broker: whether NATS is ours to start.
 
     Raises:
-        PortTaken: a port that was asked for, or is the default, is in use; the sentence says by whom.
+        PortTaken: a port that was asked for, or is the default, is in use, the sentence says by whom, or twice wanted.
     """
-    require_free(settings.edge_port, "the edge", "ZOCO_EDGE_PORT")
+    taken: set[int] = set()
+    edge = _claimed(settings.edge_port, taken, "the edge", "ZOCO_EDGE_PORT")
+    edge_tls = _tls_port(settings, taken)
     width = [slot.place for slot in places]
     services = _block(
         settings.services_port,
         default=DEFAULT_SERVICES_PORT,
         places=width,
+        taken=taken,
         movable=settings.moved,
         last=_last_base(places, previous.services if previous else {}),
         purpose="the services",
@@ -114,15 +117,15 @@ def plan(
         settings.metrics_port,
         default=DEFAULT_METRICS_PORT,
         places=[*width, _PAGE_SLOT],
+        taken=taken,
         movable=settings.moved,
         last=previous.page - _PAGE_SLOT if previous else None,
         purpose="the metrics",
         variable="ZOCO_METRICS_PORT",
     )
-    taken = {metrics + place for place in (*width, _PAGE_SLOT)} | {services + place for place in width}
     return Ports(
-        edge=settings.edge_port,
-        edge_tls=_tls_port(settings),
+        edge=edge,
+        edge_tls=edge_tls,
         edge_admin=_choose(previous.edge_admin if previous else 0, taken),
         page=metrics + _PAGE_SLOT,
         services={slot.process: services + slot.place for slot in places},
@@ -152,15 +155,24 @@ def _sidecars(
     }
 
 
-def _tls_port(settings: LocalSettings) -> int:
+def _claimed(port: int, taken: set[int], purpose: str, variable: str) -> int:
+    """Return `port`, which nothing but this may have, as one of `taken`."""
+    if port in taken:
+        raise PortTaken(f"Port {port} for {purpose} is asked for twice; set {variable} to move ours.")
+    require_free(port, purpose, variable)
+    taken.add(port)
+    return port
+
+
+def _tls_port(settings: LocalSettings, taken: set[int]) -> int:
     """Return the port asked for, or the one at the default distance from a moved edge, or the next that is free."""
     if settings.edge_tls_port is not None or not settings.moved:
         port = settings.edge_tls_port or DEFAULT_EDGE_TLS_PORT
-        require_free(port, "the edge's TLS", "ZOCO_EDGE_TLS_PORT")
-        return port
+        return _claimed(port, taken, "the edge's TLS", "ZOCO_EDGE_TLS_PORT")
     wanted = settings.edge_port + DEFAULT_EDGE_TLS_PORT - DEFAULT_EDGE_PORT
     for port in range(wanted, wanted + _STRIDE):
         if port <= _HIGHEST and is_free(port):
+            taken.add(port)
             return port
     raise PortTaken(f"No port near {wanted} is free for the edge's TLS; choose one with ZOCO_EDGE_TLS_PORT.")
 
@@ -170,6 +182,7 @@ def _block(
     *,
     default: int,
     places: Sequence[int],
+    taken: set[int],
     movable: bool,
     last: int | None,
     purpose: str,
@@ -178,12 +191,14 @@ def _block(
     if fixed is not None or not movable:
         base = fixed if fixed is not None else default
         for place in sorted(places):
-            require_free(base + place, purpose, variable)
+            _claimed(base + place, taken, purpose, variable)
         return base
     highest = _HIGHEST - max(places)
     candidates: list[int] = [*([last] if last else []), *range(default, highest, max(_STRIDE, 1 + max(places)))]
     for base in candidates:
-        if all(is_free(base + place) for place in places):
+        ports = {base + place for place in places}
+        if ports.isdisjoint(taken) and all(map(is_free, ports)):
+            taken |= ports
             return base
     raise PortTaken(f"No block of {1 + max(places)} free ports is left for {purpose}; choose one with {variable}.")
 

@@ -118,6 +118,35 @@ def test_a_block_that_was_asked_for_does_not_move(monkeypatch: pytest.MonkeyPatc
         planned(given)
 
 
+@pytest.mark.parametrize("slot", ["user", "portal"])
+@pytest.mark.parametrize("distance", [0, 363])
+def test_blocks_keep_clear_of_a_moved_edge(monkeypatch: pytest.MonkeyPatch, slot: str, distance: int) -> None:
+    """Whoever moves the edge to 50053, or to 363 below it, has the services moved out of its way."""
+    elsewhere = planned(settings(monkeypatch, ZOCO_EDGE_PORT=str(free_edge_port())))
+    given = settings(monkeypatch, ZOCO_EDGE_PORT=str(elsewhere.services[slot] - distance))
+    ports = planned(given)
+    assert len(set(every_port(ports))) == len(every_port(ports))
+    assert ports.edge_tls == ports.edge + 363
+    assert planned(given, elsewhere).services == ports.services, "nor is a block kept that the edge stands in now"
+
+
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        ({"ZOCO_EDGE_TLS_PORT": "{edge}"}, "the edge's TLS is asked for twice; set ZOCO_EDGE_TLS_PORT"),
+        ({"ZOCO_SERVICES_PORT": "{edge}"}, "the services is asked for twice; set ZOCO_SERVICES_PORT"),
+        ({"ZOCO_METRICS_PORT": "{edge}"}, "the metrics is asked for twice; set ZOCO_METRICS_PORT"),
+    ],
+)
+def test_a_port_that_is_asked_for_twice_is_refused(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, str], refused: str
+) -> None:
+    edge = free_edge_port()
+    variables = {name: value.format(edge=edge) for name, value in asked.items()}
+    with pytest.raises(PortTaken, match=f"^Port {edge} for {refused}"):
+        planned(settings(monkeypatch, ZOCO_EDGE_PORT=str(edge), **variables))
+
+
 def test_a_port_that_another_shop_has_claimed_is_not_free() -> None:
     port = free_port()
     ours = Reservation([port])
