@@ -73,11 +73,7 @@ def read_material(directory: Path) -> Material:
         BadCredentials: A file is missing or cannot be understood, or the key is not that of the certificate.
     """
     try:
-        data = directory / (directory / _DATA).readlink() if (directory / _DATA).is_symlink() else directory
-        places = [data if (directory / name).is_symlink() else directory for name in _FILES]
-        certificate, key, authorities = [
-            (place / name).read_bytes() for place, name in zip(places, _FILES, strict=True)
-        ]
+        certificate, key, authorities = _read_at_once(directory)
     except OSError as error:
         raise BadCredentials(f"{error.filename} cannot be read: {error.strerror}") from error
     try:
@@ -89,6 +85,20 @@ def read_material(directory: Path) -> Material:
     if not fitting:
         raise BadCredentials(f"{directory / 'key.pem'} is not the key of the certificate of {owner(leaf)}")
     return Material(certificate, key, authorities, leaf, trusted)
+
+
+def _read_at_once(directory: Path) -> list[bytes]:
+    link = directory / _DATA
+    while True:
+        version = link.readlink() if link.is_symlink() else None
+        data = directory if version is None else directory / version
+        places = [data if (directory / name).is_symlink() else directory for name in _FILES]
+        try:
+            return [(place / name).read_bytes() for place, name in zip(places, _FILES, strict=True)]
+        except FileNotFoundError:
+            # Kubernetes takes a version away as soon as the next one counts, whoever still reads it.
+            if version is None or link.readlink() == version:
+                raise
 
 
 class Identity:

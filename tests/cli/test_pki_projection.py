@@ -1,8 +1,10 @@
 """A directory's files change at once, and a crash at any line leaves a pair that can be used."""
 
 import os
+import shutil
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from cli.local import projection
 from cli.local.certificates import Authority, certificate_pem, new_authority, new_leaf
 from cli.local.pki import ensure_pki, files_of, read_leaf
 from cli.local.projection import publish
-from mesh.credentials import read_material
+from mesh.credentials import BadCredentials, read_material
 
 FILES = ("cert.pem", "key.pem", "ca.pem")
 
@@ -119,6 +121,29 @@ def test_somebody_who_reads_all_the_time_never_sees_a_mixture(tmp_path: Path, au
 
     assert wrong == []
     assert len(seen) > 1
+
+
+def test_who_reads_a_version_that_is_taken_away_reads_the_next_one(tmp_path: Path, authority: Authority) -> None:
+    """As in Kubernetes, which keeps none of the versions before."""
+    place, after = tmp_path / "order", identity(authority)
+    publish(place, identity(authority))
+    version = place / (place / "..data").readlink()
+    (version / "key.pem").unlink()
+    os.mkfifo(version / "key.pem")  # whoever opens it to read waits for somebody who opens it to write
+
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(read_material, place)
+        with (version / "key.pem").open("wb"):
+            publish(place, after)
+            shutil.rmtree(version)
+        assert reading.result(10).certificate == after["cert.pem"]
+
+
+def test_a_file_that_is_missing_in_the_version_that_counts_is_told(tmp_path: Path, authority: Authority) -> None:
+    publish(tmp_path / "order", identity(authority))
+    (tmp_path / "order" / "..data" / "key.pem").unlink()
+    with pytest.raises(BadCredentials, match=r"key\.pem cannot be read: No such file or directory$"):
+        read_material(tmp_path / "order")
 
 
 def test_a_home_of_the_flat_layout_is_converted_in_place_and_keeps_its_certificates(tmp_path: Path) -> None:
