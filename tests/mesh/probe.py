@@ -63,6 +63,7 @@ class Probe:
         self._messages = contract.messages
         self._runtime = runtime
         self.effects = 0
+        self.waiting = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.counter = 0
         self.order: list[str] = []
@@ -97,6 +98,7 @@ class Probe:
     async def Misbehave(self, request: Any, context: Any) -> Message:
         match request.text:
             case "wait":
+                self.waiting.set()
                 try:
                     await asyncio.sleep(30)
                 except asyncio.CancelledError:

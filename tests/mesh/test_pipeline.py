@@ -15,6 +15,7 @@ from mesh.ids import uuid7
 from mesh.pipeline import STAGES, stages_of
 from mesh.policy import load_policy
 from mesh.server import operator_methods
+from tests.fixtures.servers import until
 from tests.harness import Tokens
 from tests.mesh.conftest import RunningProbe
 from tests.mesh.probe import ProbeContract, status_of
@@ -280,12 +281,15 @@ async def test_a_call_without_enough_time_left_is_not_begun(probe: RunningProbe)
 
 async def test_a_client_that_goes_away_cancels_its_call(probe: RunningProbe) -> None:
     call = probe.stub().Misbehave(probe.messages.EchoRequest(text="wait"))
-    await asyncio.wait([asyncio.ensure_future(call.wait_for_connection())])
-
-    call.cancel()
+    counted = probe.service.running.runtime.registry.get_sample_value
+    labels = {"rpc_method": "probe.v1.ProbeService/Misbehave", "rpc_response_status_code": "CANCELLED"}
 
     async with asyncio.timeout(5):
+        await probe.servicer.waiting.wait()
+        call.cancel()
         await probe.servicer.cancelled.wait()
+
+    await until(lambda: counted("rpc_server_call_duration_seconds_count", labels) == 1)
 
 
 async def test_a_repeat_gets_the_first_answer_and_has_no_effect(probe: RunningProbe, tokens: Tokens) -> None:
