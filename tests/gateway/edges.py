@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from gateway.identity import IdentityFiles
 from gateway.portal.process import start as start_portal
 from gateway.portal.settings import PortalSettings
 from gateway.runtime import PORTAL, Address, EdgeFiles, EdgeRuntime
+from mesh.ids import uuid7
 from mesh.policy import DESCRIPTORS
 from tests.gateway.neighbours import Neighbour, policy
 from tests.gateway.signing_in import bearer_interceptors
@@ -162,7 +164,8 @@ async def start_edge(
     process, admin = await _start_envoy(stack, runtime, directory, alter)
     client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=15))
     plain, tls = await _listeners(client, admin)
-    bearer = tokens.admin() if signed_in else None
+    lasting = datetime.now(UTC) + timedelta(hours=6)  # an edge may serve all tests of a run
+    bearer = tokens.mint(uuid7(), "ADMIN", exp=lasting) if signed_in else None
     shows = bearer_interceptors(bearer) if bearer else ()
     channel = grpc.aio.insecure_channel(f"{LOOPBACK}:{plain}", interceptors=shows)
     bare = grpc.aio.insecure_channel(f"{LOOPBACK}:{plain}")

@@ -23,7 +23,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 GET_ORDER = "/zoco.order.v1.OrderService/GetOrder"
 REST_ORDER = "/v1/orders/o1"
 PAST = datetime.now(UTC) - timedelta(hours=1)
-FUTURE = datetime.now(UTC) + timedelta(hours=1)
 
 
 def _public_key_as_secret(tokens: Tokens) -> str:
@@ -55,7 +54,7 @@ BAD: Mapping[str, Callable[[Tokens], str]] = {
     "signed by somebody else": lambda _: Tokens().customer(),
     "an unknown key": lambda tokens: Tokens(tokens.key, "another").customer(),
     "a hostile key id": lambda tokens: Tokens(tokens.key, "../../etc/passwd").customer(),
-    "not yet valid": lambda tokens: tokens.mint("u1", nbf=FUTURE),
+    "not yet valid": lambda tokens: tokens.mint("u1", nbf=datetime.now(UTC) + timedelta(hours=1)),
     "wrong issuer": lambda tokens: tokens.mint("u1", iss="https://evil.example"),
     "wrong audience": lambda tokens: tokens.mint("u1", aud="elsewhere"),
     "no audience": lambda tokens: tokens.mint("u1", aud=None),

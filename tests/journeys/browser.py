@@ -19,8 +19,9 @@ NARROW: Final = (390, 844)
 _QUIET: Final = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"),
+    "--disable-dev-shm-usage",  # /dev/shm is small in containers
 )
-"""Without these it asks its maker's servers for news at every start."""
+"""Without the second line's it asks its maker's servers for news at every start."""
 
 
 @contextmanager

@@ -34,6 +34,12 @@ async def test_a_process_killed_in_the_middle_of_checkouts_leaves_nothing_half_d
     await eventually(is_under_way, "orders under way", limit=30)
     await asyncio.to_thread(shop.kill, process)
     placed = await asyncio.gather(*placing)
+    await asyncio.to_thread(shop.wait_until_healthy)
+
+    async def is_reached() -> bool:
+        return not await asyncio.to_thread(shop.unreached)
+
+    await eventually(is_reached, "edge that has found everybody healthy")
 
     async def has_settled() -> bool:
         try:
@@ -55,7 +61,6 @@ async def test_a_process_killed_in_the_middle_of_checkouts_leaves_nothing_half_d
         assert [(each["state"], each["capturedAmount"]) for each in payments["payments"]] == [
             ("CAPTURED", order["totalAmount"])
         ]
-    await asyncio.to_thread(shop.wait_until_healthy)
 
 
 async def test_a_charge_whose_answer_is_lost_is_made_once(buyer: Person, admin: Person, put_on_sale: Sell) -> None:

@@ -42,6 +42,9 @@ not there), and a document that listed them all would help nobody."""
 EXAMPLES: Final = 6
 """Calls of each kind, a caller and operation."""
 
+PATIENCE: Final = 20
+"""Seconds: longer than any deadline of the contract, which thus ends a slow call first."""
+
 Case = schemathesis.Case[Any]
 
 PASSWORD: Final = "correct horse battery staple"
@@ -93,7 +96,7 @@ def _call(shop: RunningShop, verb: str, path: str, headers: Mapping[str, str], m
     def call(case: Case) -> None:
         global _calls  # noqa: PLW0603 - a figure for the end of the module
         _calls += 1
-        response = case.call(base_url=f"http://{shop.address}", headers=dict(headers))
+        response = case.call(base_url=f"http://{shop.address}", headers=dict(headers), timeout=PATIENCE)
         case.validate_response(response, checks=CHECKS)
 
     call()

@@ -136,8 +136,9 @@ async def test_the_first_callers_short_deadline_fails_nobody_else(one: RunningSh
     thing = await put(one, "first")
     one.servicer.hold_reads = hold = asyncio.Event()
     request = one.messages.GetThingRequest(id=thing.id)
-    hasty = asyncio.ensure_future(status_of(one.stub().GetThing(request, timeout=0.3)))
-    await one.servicer.reading.wait()
+    hasty = asyncio.ensure_future(status_of(one.stub().GetThing(request, timeout=1)))
+    async with asyncio.timeout(10):
+        await one.servicer.reading.wait()
     patient = asyncio.ensure_future(one.stub().GetThing(request))
     assert (await hasty)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
 

@@ -34,11 +34,12 @@ ADDRESS: Final = PostalAddress(
 
 QUICK: Final = {
     "ZOCO_ORDER_LEASE": 1.0,
+    "ZOCO_ORDER_ANSWER_WITHIN": 5.0,
     "ZOCO_ORDER_POLL": 0.05,
     "ZOCO_ORDER_BACK_OFF_FIRST": 0.1,
     "ZOCO_ORDER_BACK_OFF_MOST": 0.5,
 }
-"""So that a test need not wait as long as a person would."""
+"""So that a test need not wait as long as a person would, and an order that can be decided is when it is answered."""
 
 
 @dataclass(frozen=True)

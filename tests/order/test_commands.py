@@ -107,6 +107,7 @@ async def test_a_cancel_while_payment_is_away_is_kept_and_carried_out(neighbourh
     async with shop.open(ZOCO_ORDER_ANSWER_WITHIN=0.2):
         buyer = shop.customer()
         order = await buyer.create((shop.tea, 1))
+        await buyer.settled(order.id, State.CONFIRMED)
         shop.payment.disturb("Refund", always=AWAY)
         standing = await buyer.cancel(order.id)
         assert (standing.state, standing.cancel_reason) == (State.CONFIRMED, "changed my mind")

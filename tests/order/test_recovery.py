@@ -147,12 +147,12 @@ async def test_of_two_processes_that_drive_one_order_one_stops(neighbourhood: Sh
 
 async def test_an_order_that_is_being_driven_stays_with_its_driver(neighbourhood: Shop) -> None:
     shop = neighbourhood
-    async with shop.open(ZOCO_ORDER_LEASE=0.3) as one, shop.open(ZOCO_ORDER_LEASE=0.3):
+    async with shop.open(ZOCO_ORDER_LEASE=2.0) as one, shop.open(ZOCO_ORDER_LEASE=2.0):
         gate = shop.payment.stop_at("Capture", effect=True)
         creating = asyncio.create_task(shop.customer(at=one).create((shop.tea, 1)))
         await gate.reached.wait()
         first = (await shop.rows("SELECT next_at FROM saga"))[0].next_at
-        await until(lambda: shop.rows("SELECT 1 FROM saga WHERE next_at > :first + interval '0.6 s'", first=first))
+        await until(lambda: shop.rows("SELECT 1 FROM saga WHERE next_at > :first + interval '2.5 s'", first=first))
         gate.opened.set()
         assert (await creating).state == State.CONFIRMED
         assert shop.payment.calls["Capture"] == 1

@@ -21,7 +21,7 @@ def ports(shop: RunningShop) -> dict[str, int]:
     return {name: int(status.get(f"{name}.sidecar", process)["port"]) for name, process in status.items()}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def genuine_customer(genuine: Tokens) -> str:
     """The token of some customer: signed by the shop's key, for no account."""
     return genuine.customer()

@@ -224,18 +224,18 @@ async def test_no_route_waits_for_ever_for_an_answer(shop: RunningShop) -> None:
         assert 0 < float(longest["max_stream_duration"].rstrip("s")) <= 3600, each["name"]
 
 
-async def test_150_reads_at_once_are_answered_or_refused_and_none_breaks(shop: RunningShop) -> None:
+async def test_150_reads_at_once_are_answered_or_told_when_to_come_again_and_none_breaks(shop: RunningShop) -> None:
     """Fewer than the shop takes; test_overload.py asks for more than that."""
-    allowed = {200, 429, 503}
-    async with rest(shop) as client:
+    async with rest(shop) as client, asyncio.timeout(60):
 
-        async def ask(number: int) -> int:
-            return (await client.get("/v1/products", params={"pageSize": 20, "query": f"tea {number}"})).status_code
+        async def ask(number: int) -> None:
+            target = f"/v1/products?pageSize=20&query=tea+{number}"
+            while (answer := await client.get(target)).status_code != 200:
+                assert answer.status_code in {429, 503}, answer.text
+                await asyncio.sleep(float(answer.headers["retry-after"]))
 
-        answers = await asyncio.gather(*(ask(number) for number in range(150)))
+        await asyncio.gather(*(ask(number) for number in range(150)))
 
-        assert set(answers) <= allowed
-        assert answers.count(200) >= 50
         assert (await client.get("/healthz")).status_code == 200
 
 

@@ -161,7 +161,11 @@ def _listening(shop: RunningShop) -> Iterator[tuple[int, str]]:
     for each in (recorded["supervisor"], *recorded["processes"]):
         root = psutil.Process(each["pid"])
         for process in (root, *root.children(recursive=True)):
-            for connection in process.net_connections("inet"):
+            try:
+                connections = process.net_connections("inet")
+            except psutil.NoSuchProcess:  # one of PostgreSQL's, which come and go; it listens no more
+                continue
+            for connection in connections:
                 if connection.status == psutil.CONN_LISTEN:
                     yield connection.laddr.port, connection.laddr.ip
 
