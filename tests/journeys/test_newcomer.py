@@ -27,7 +27,7 @@ async def test_a_newcomer_finds_buys_and_hears_of_it_and_the_shop_can_account_fo
     assert preview["available"]
     assert preview["totalAmount"] == {"currencyCode": "EUR", "units": "25", "nanos": 0}
 
-    async with newcomer.client.watch("NotificationService.WatchNotifications") as stream:
+    async with newcomer.client.watch("NotificationService.WatchNotifications", {"position": "0"}) as stream:
         heard = asyncio.ensure_future(_next_of_kind(stream, "ORDER_CONFIRMED"))
         order = await newcomer.order(product["id"], 2)
         notification = await asyncio.wait_for(heard, 20)

@@ -171,11 +171,12 @@ async def test_one_relay_works_at_a_time_and_the_next_takes_over_when_it_dies(po
 async def test_a_relay_that_hangs_loses_its_lock(postgres: Postgres, nats: str) -> None:
     url = await postgres.prepared("ledger", prepare)
     async with a_side(url, nats) as side:
-        hung = await psycopg.AsyncConnection.connect(url, autocommit=True, options="-c idle_session_timeout=300")
+        hung = await psycopg.AsyncConnection.connect(url, autocommit=True)
         await hung.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         side.relay()
         await side.place("a")
         assert await side.unpublished() == 1
+        await hung.execute("SET idle_session_timeout = 300")
         await until(lambda: nothing_left(side))
         with pytest.raises(psycopg.OperationalError):
             await hung.execute("SELECT 1")

@@ -22,7 +22,7 @@ from tests.harness import Harness, ServiceUnderTest, Tokens
 from tests.mesh.probe import Probe, ProbeContract, probe_build, status_of
 from tests.mesh.tls import until
 
-LEAD = timedelta(seconds=1.5)
+LEAD = timedelta(seconds=3)
 """As in production more than twice the time for which a verifier keeps the key set, which is 0.5 s here."""
 
 
