@@ -2,7 +2,8 @@
 
 import asyncio
 import struct
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Self
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -31,11 +32,16 @@ class Connection:
         self._writer = writer
 
     @classmethod
-    async def open(cls, port: int) -> Self:
-        """Connects, says hello."""
+    @asynccontextmanager
+    async def open(cls, port: int) -> AsyncIterator[Self]:
+        """Connects and says hello; hangs up in the end."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(PREFACE + frame(SETTINGS, 0, 0))
-        return cls(reader, writer)
+        try:
+            yield cls(reader, writer)
+        finally:
+            writer.transport.abort()
+            await asyncio.sleep(0)
 
     async def send(self, data: bytes) -> bool:
         """Sends; whether the other side still took it."""
@@ -59,8 +65,3 @@ class Connection:
         except TimeoutError:
             return False
         return True
-
-    async def close(self) -> None:
-        """Hangs up."""
-        self._writer.transport.abort()
-        await asyncio.sleep(0)
