@@ -19,6 +19,7 @@ from typing import Final
 import grpc
 
 from tests.bench.figure import ROUNDS, SHORT, Figure
+from tests.bench.load import GeneratorMissing
 
 ROOT: Final = Path(__file__).parents[2]
 RESULTS: Final = ROOT / ".zoco" / "bench.json"
@@ -40,7 +41,7 @@ BENCHES: Final[Mapping[str, str]] = {
 
 
 def main(names: Sequence[str]) -> int:
-    """Measures what is named, or everything; 1 if a target was missed, 2 if a name is unknown."""
+    """Measures what is named, or everything; 1 if a target was missed, 2 if a name or a load generator is not there."""
     unknown = set(names) - set(BENCHES)
     if unknown:
         print(f"NAME: no such bench: {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}", file=sys.stderr)
@@ -49,7 +50,11 @@ def main(names: Sequence[str]) -> int:
     missed = False
     for name in names or BENCHES:
         measure: Callable[[], Sequence[Figure]] = import_module(BENCHES[name]).measure
-        figures = measure()
+        try:
+            figures = measure()
+        except GeneratorMissing as missing:
+            print(missing, file=sys.stderr)
+            return 2
         print(*(_line(each) for each in figures), sep="\n", flush=True)
         _write(name, figures)
         missed |= any(each.verdict == "MISSED" for each in figures)

@@ -128,7 +128,7 @@ def echo_servers() -> Iterator[EchoServers]:
     """Where servers are started; they end with it.
 
     Raises:
-        FileNotFoundError: The load generator is not there.
+        GeneratorMissing: The load generator is not there.
     """
     need_ghz()
     with tempfile.TemporaryDirectory(prefix="zoco-bench-") as directory, contextlib.ExitStack() as ended:

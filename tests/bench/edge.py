@@ -19,7 +19,7 @@ def measure() -> Sequence[Figure]:
     """Gives the ratios of rates, and what a single call takes by either way.
 
     Raises:
-        FileNotFoundError: A load generator is not there.
+        GeneratorMissing: A load generator is not there.
     """
     with echo_behind_edge() as doors:
         figures = _over_http2("edge", doors, target=0.85, aim=0.95)

@@ -41,7 +41,7 @@ def echo_behind_edge(*, under: Sequence[str] = ()) -> Iterator[Doors]:
         under: A command that runs Envoy and watches it.
 
     Raises:
-        FileNotFoundError: A load generator is not there.
+        GeneratorMissing: A load generator is not there.
         RuntimeError: The edge does not answer.
     """
     need_generators()

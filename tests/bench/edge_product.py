@@ -30,7 +30,7 @@ def product_behind_edge() -> Iterator[Doors]:
     """A product of a shop that runs nothing else; database and broker share the load's core.
 
     Raises:
-        FileNotFoundError: A load generator is not there.
+        GeneratorMissing: A load generator is not there.
         RuntimeError: The audit after the load is not clean.
     """
     need_generators()

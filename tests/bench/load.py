@@ -79,17 +79,21 @@ class Load(ABC):
         """What was answered from its beginning until it was stopped."""
 
 
+class GeneratorMissing(Exception):
+    """A load generator is not there; the sentence says how to get it."""
+
+
 def need_ghz() -> None:
-    """Raises FileNotFoundError where ghz is missing."""
+    """Raises GeneratorMissing where ghz is missing."""
     if not GHZ.exists():
-        raise FileNotFoundError("ghz, a load generator, is not in .tools/bin: make tools")
+        raise GeneratorMissing("ghz, a load generator, is not in .tools/bin: make tools")
 
 
 def need_generators() -> None:
-    """Raises FileNotFoundError where one of the load generators is missing."""
+    """Raises GeneratorMissing where one of the load generators is missing."""
     need_ghz()
     if shutil.which(H2LOAD) is None:
-        raise FileNotFoundError("h2load, a load generator, is not installed (apt: nghttp2-client)")
+        raise GeneratorMissing("h2load, a load generator, is not installed (apt: nghttp2-client)")
 
 
 class Ghz(Load):
