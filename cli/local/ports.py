@@ -97,10 +97,10 @@ def plan(
         broker: whether NATS is ours to start.
 
     Raises:
-        PortTaken: a port that was asked for, or is the default, is in use, the sentence says by whom, or twice wanted.
+        PortTaken: a port that was asked for, or is the default, is in use or asked for twice; it says by whom.
     """
     taken: set[int] = set()
-    edge = _claimed(settings.edge_port, taken, "the edge", "ZOCO_EDGE_PORT")
+    edge = _asked_for(settings.edge_port, taken, "the edge", "ZOCO_EDGE_PORT")
     edge_tls = _tls_port(settings, taken)
     width = [slot.place for slot in places]
     services = _block(
@@ -155,8 +155,8 @@ def _sidecars(
     }
 
 
-def _claimed(port: int, taken: set[int], purpose: str, variable: str) -> int:
-    """Return `port`, which nothing but this may have, as one of `taken`."""
+def _asked_for(port: int, taken: set[int], purpose: str, variable: str) -> int:
+    """Return a port that was asked for, and count it as taken."""
     if port in taken:
         raise PortTaken(f"Port {port} for {purpose} is asked for twice; set {variable} to move ours.")
     require_free(port, purpose, variable)
@@ -168,7 +168,7 @@ def _tls_port(settings: LocalSettings, taken: set[int]) -> int:
     """Return the port asked for, or the one at the default distance from a moved edge, or the next that is free."""
     if settings.edge_tls_port is not None or not settings.moved:
         port = settings.edge_tls_port or DEFAULT_EDGE_TLS_PORT
-        return _claimed(port, taken, "the edge's TLS", "ZOCO_EDGE_TLS_PORT")
+        return _asked_for(port, taken, "the edge's TLS", "ZOCO_EDGE_TLS_PORT")
     wanted = settings.edge_port + DEFAULT_EDGE_TLS_PORT - DEFAULT_EDGE_PORT
     for port in range(wanted, wanted + _STRIDE):
         if port <= _HIGHEST and is_free(port):
@@ -191,7 +191,7 @@ def _block(
     if fixed is not None or not movable:
         base = fixed if fixed is not None else default
         for place in sorted(places):
-            _claimed(base + place, taken, purpose, variable)
+            _asked_for(base + place, taken, purpose, variable)
         return base
     highest = _HIGHEST - max(places)
     candidates: list[int] = [*([last] if last else []), *range(default, highest, max(_STRIDE, 1 + max(places)))]
