@@ -42,7 +42,7 @@ not there), and a document that listed them all would help nobody."""
 EXAMPLES: Final = 6
 """Calls of each kind, a caller and operation."""
 
-PATIENCE: Final = 20
+PATIENCE: Final = 40
 """Seconds: longer than any deadline of the contract, which thus ends a slow call first."""
 
 Case = schemathesis.Case[Any]
